@@ -1,0 +1,27 @@
+"""jaxplain explains the predictions of any JAX function.
+
+A model is any function `f(x, *args) -> scalar` of one example. An attribution has the same
+arguments and returns a pytree like `x`; `jax.grad(f)` already is one. The functions below turn
+models into attributions, and attributions into better ones.
+"""
+
+from . import baselines as baselines
+
+# from . import plot as plot
+from ._cite import cite as cite
+from ._select import select as select
+from ._select import unbatch as unbatch
+from ._types import Info as Info
+from .gradients._blur import blur_integrated_grad as blur_integrated_grad
+from .gradients._expected import expected_grad as expected_grad
+from .gradients._expected import over_baselines as over_baselines
+from .gradients._guided import guided_integrated_grad as guided_integrated_grad
+from .gradients._integrated import convergence_delta as convergence_delta
+from .gradients._integrated import integrated_grad as integrated_grad
+from .gradients._integrated import interior_grad as interior_grad
+from .gradients._path import path_integrated_grad as path_integrated_grad
+from .gradients._path import straight_line as straight_line
+from .gradients._saliency import input_x_grad as input_x_grad
+from .gradients._saliency import saliency as saliency
+from .gradients._saliency import times_input as times_input
+from .gradients._smooth import smooth as smooth

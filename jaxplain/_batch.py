@@ -1,0 +1,163 @@
+"""Many evaluations in bounded memory: the one place that knows what `chunk` means.
+
+Every method that evaluates a function at many nodes (path steps, noise samples, baselines) calls
+one of the functions here. The nodes of a chunk are folded into the model's batch by `jax.vmap`;
+chunks follow one another in a `jax.lax.scan` whose body is checkpointed, so memory grows neither
+with the number of nodes nor under `jax.grad`. For that, nodes should be small (numbers, indices)
+and `fn` should build the large values from them.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ._errors import check_chunk
+from ._tree import cast_like, wide, widen
+from ._types import PyTree
+
+Evaluate = Callable[[Any], PyTree]
+
+
+def weighted_sum(
+    fn: Evaluate,
+    nodes: PyTree,
+    weights: jax.Array,
+    *,
+    chunk: int | None = None,
+    skip: bool = False,
+) -> PyTree:
+    r"""$\sum_i w_i\,\mathrm{fn}(n_i)$, at most `chunk` evaluations live at once.
+
+    `nodes` is a pytree with leading axis n, `weights` has shape (n,). With `skip`, chunks whose
+    weights are all zero (in every example of a batch) cost nothing.
+    """
+    size = chunk_size(len(weights), chunk)
+    if size == len(weights) and not skip:
+        values = jax.vmap(fn)(nodes)
+        return cast_like(_dot(weights, values), values)
+
+    nodes, weights = _blocks(nodes, size), _blocks(weights, size, zero_padding=True)
+    like = jax.eval_shape(fn, jax.tree.map(lambda leaf: leaf[0, 0], nodes))
+    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, wide(leaf.dtype)), like)
+
+    # Only the block is checkpointed, never the running sum: a sum needs nothing of its past.
+    @functools.partial(jax.checkpoint, prevent_cse=False)
+    def evaluate(nodes: PyTree, weights: jax.Array) -> PyTree:
+        return _dot(weights, jax.vmap(fn)(nodes))
+
+    def step(total: PyTree, inputs: tuple[PyTree, jax.Array]) -> tuple[PyTree, None]:
+        if skip:
+            needed = _any_in_batch(jnp.any(inputs[1] != 0))
+            part = jax.lax.cond(needed, evaluate, lambda *_: zeros, *inputs)
+        else:
+            part = evaluate(*inputs)
+        return jax.tree.map(jnp.add, total, part), None
+
+    return cast_like(jax.lax.scan(step, zeros, (nodes, weights))[0], like)
+
+
+def mean(fn: Evaluate, nodes: PyTree, *, chunk: int | None = None) -> PyTree:
+    r"""$\frac1n\sum_i \mathrm{fn}(n_i)$."""
+    count = _count(nodes)
+    return weighted_sum(fn, nodes, jnp.asarray(np.full(count, 1 / count)), chunk=chunk)
+
+
+def mean_and_variance(
+    fn: Evaluate, nodes: PyTree, *, chunk: int | None = None
+) -> tuple[PyTree, PyTree]:
+    """Mean and unbiased variance of `fn` over the nodes, in one pass.
+
+    Squares are taken of the distance to the first value, which keeps their digits: the variance
+    does not depend on the shift, so neither do its derivatives.
+    """
+    count = _count(nodes)
+    if count < 2:
+        raise ValueError("A variance needs at least two samples: got samples=1.")
+    first = jax.lax.stop_gradient(widen(fn(jax.tree.map(lambda leaf: leaf[0], nodes))))
+
+    def moments(node: Any) -> tuple[PyTree, PyTree, PyTree]:
+        value = fn(node)
+        shifted = jax.tree.map(jnp.subtract, widen(value), first)
+        return value, shifted, jax.tree.map(jnp.square, shifted)
+
+    average, shift, square = mean(moments, nodes, chunk=chunk)
+
+    def unbiased(square: jax.Array, shift: jax.Array) -> jax.Array:
+        return jnp.maximum(square - shift**2, 0) * (count / (count - 1))
+
+    return average, cast_like(jax.tree.map(unbiased, square, shift), average)
+
+
+def stack(fn: Evaluate, nodes: PyTree, *, chunk: int | None = None) -> PyTree:
+    """`fn` at every node, results stacked along a new leading axis."""
+    count = _count(nodes)
+    size = chunk_size(count, chunk)
+    if size == count:
+        return jax.vmap(fn)(nodes)
+    evaluate = jax.checkpoint(jax.vmap(fn), prevent_cse=False)
+    stacked = jax.lax.map(evaluate, _blocks(nodes, size))
+    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[:count], stacked)
+
+
+def chunk_size(count: int, chunk: int | None) -> int:
+    """The size of the equal chunks that waste the fewest evaluations, at most `chunk`.
+
+    The last chunk is padded, since a shorter one would be compiled a second time: 50 nodes in
+    chunks of 8 would cost 56 evaluations, in chunks of 5 they cost 50.
+    """
+    check_chunk(chunk)
+    if chunk is None or chunk >= count:
+        return count
+    sizes = range(chunk, chunk // 2, -1)
+    return min(sizes, key=lambda size: -(-count // size) * size)
+
+
+def _dot(weights: jax.Array, values: PyTree) -> PyTree:
+    """Weighted sum over the leading axis, accumulated in at least float32."""
+
+    def dot(leaf: jax.Array) -> jax.Array:
+        column = weights.reshape(-1, *(1,) * (leaf.ndim - 1))
+        return jnp.sum(column.astype(wide(leaf.dtype)) * leaf.astype(wide(leaf.dtype)), axis=0)
+
+    return jax.tree.map(dot, values)
+
+
+def _count(nodes: PyTree) -> int:
+    return int(jax.tree.leaves(nodes)[0].shape[0])
+
+
+def _blocks(tree: PyTree, size: int, *, zero_padding: bool = False) -> PyTree:
+    """Reshape the leading axis n to (blocks, size), padded with the last node or with zeros."""
+
+    def reshape(leaf: jax.Array) -> jax.Array:
+        count = leaf.shape[0]
+        blocks = -(-count // size)
+        padded = leaf[np.minimum(np.arange(blocks * size), count - 1)]
+        if zero_padding:
+            padded = padded.at[count:].set(0)
+        return padded.reshape(blocks, size, *leaf.shape[1:])
+
+    return jax.tree.map(reshape, tree)
+
+
+@jax.custom_batching.custom_vmap
+def _any_in_batch(flag: jax.Array) -> jax.Array:
+    """`flag`, and under `jax.vmap` whether it is set in any example of the batch.
+
+    A predicate that differs between examples would turn `jax.lax.cond` into "compute both".
+    """
+    return flag
+
+
+@_any_in_batch.def_vmap
+def _any_in_batch_rule(
+    axis_size: int, in_batched: list[bool], flag: jax.Array
+) -> tuple[jax.Array, bool]:
+    del axis_size
+    return _any_in_batch(jnp.any(flag, axis=0) if in_batched[0] else flag), False

@@ -1,0 +1,220 @@
+"""The arguments of a call: pick out `x`, check it, close over the rest."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ._tree import describe, first_nonfinite, path_name, same_tree
+from ._types import Argnums, Attribution, Model, PyTree, Scalar
+
+Score = Callable[[PyTree], jax.Array]
+
+
+def bind(
+    f: Model, args: tuple[Any, ...], kwargs: dict[str, Any], argnums: Argnums
+) -> tuple[Score, PyTree]:
+    """Split a call into `(score, x)`: `f` as a function of the explained arguments, and those.
+
+    `score` checks, when it is traced, that `f` gave one real number.
+    """
+    function, x = bind_function(f, args, kwargs, argnums)
+
+    def score(x: PyTree) -> jax.Array:
+        return check_score(function(x), f)
+
+    return score, x
+
+
+def bind_function(
+    g: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], argnums: Argnums
+) -> tuple[Callable[[PyTree], Any], PyTree]:
+    """As `bind`, for a `g` that may return anything (an attribution, say)."""
+    x = checked_input(explained(args, argnums, g))
+    positions = (argnums,) if isinstance(argnums, int) else argnums
+
+    def function(x: PyTree) -> Any:
+        values = (x,) if isinstance(argnums, int) else x
+        merged = list(args)
+        for position, value in zip(positions, values, strict=True):
+            merged[position] = value
+        return _call_model(g, merged, kwargs)
+
+    return function, x
+
+
+def explained(args: tuple[Any, ...], argnums: Argnums, g: Callable[..., Any]) -> PyTree:
+    """The argument at `argnums`, or the tuple of arguments."""
+    positions = (argnums,) if isinstance(argnums, int) else argnums
+    if not isinstance(positions, tuple) or not all(isinstance(p, int) for p in positions):
+        raise TypeError(f"argnums={argnums!r} must be an int or a tuple of ints, as in jax.grad.")
+    for position in positions:
+        if not -len(args) <= position < len(args):
+            raise TypeError(
+                f"argnums={argnums!r} asks to explain positional argument {position} of "
+                f"{name_of(g)}, but the call passed {len(args)} positional argument(s). "
+                "Pass the argument to explain by position, or set argnums to its place."
+            )
+    return args[argnums] if isinstance(argnums, int) else tuple(args[p] for p in positions)
+
+
+def checked_input(x: PyTree) -> PyTree:
+    """`x` as arrays; raise unless all leaves are floating and, where known, finite."""
+    for path, leaf in jax.tree_util.tree_flatten_with_path(x)[0]:
+        dtype = jnp.result_type(leaf) if not hasattr(leaf, "dtype") else leaf.dtype
+        if not jnp.issubdtype(dtype, jnp.floating):
+            raise TypeError(
+                f"{path_name(path)} has dtype {dtype}, but only floating-point inputs can be "
+                "explained: a derivative needs a continuous value. Convert a picture with "
+                "x.astype(jnp.float32). Token ids have no derivative: explain their embeddings, "
+                "with a function of the embedding (cut the model at its embedding layer), or "
+                "pass the ids as another argument and set argnums."
+            )
+    if not jax.tree.leaves(x):
+        raise TypeError(
+            "The argument to explain holds no arrays: pass an array or a pytree of arrays."
+        )
+    if (where := first_nonfinite(x, "x")) is not None:
+        raise ValueError(
+            f"The input to explain is not finite: {where}. Replace NaN and infinity before "
+            "explaining, for instance with jnp.nan_to_num(x)."
+        )
+    return jax.tree.map(jnp.asarray, x)
+
+
+def check_score(y: Any, f: Model) -> jax.Array:
+    """`y` if it is one real number; otherwise an error that says how to make it one."""
+    if isinstance(y, float):
+        return jnp.asarray(y)
+    shape: tuple[int, ...] | None = getattr(y, "shape", None)
+    if shape == () and jnp.issubdtype(y.dtype, jnp.floating):
+        return jnp.asarray(y)
+    raise TypeError(
+        f"{name_of(f)} must return one real number to explain, but returned "
+        f"{describe(y, 'output')}. {_score_remedy(y, shape)}"
+    )
+
+
+def _score_remedy(y: Any, shape: tuple[int, ...] | None) -> str:
+    if isinstance(y, tuple) and len(y) == 2 and isinstance(y[1], dict):
+        return (
+            "This looks like a Flax model applied with mutable=[...], which returns (output, "
+            "updates): apply it in evaluation mode, with train=False (use_running_average=True) "
+            "and without mutable."
+        )
+    if shape is None:
+        return "Return one of its parts, for instance lambda x: f(x)[0]."
+    if shape == ():
+        return "Return a floating-point score, not an index or a truth value."
+    if shape[0] == 1:
+        return (
+            "The leading axis of size 1 looks like a batch: use jaxplain.unbatch(f) on the model, "
+            "then jaxplain.select(...) to choose an output."
+        )
+    return (
+        "Choose one output with jaxplain.select(f), called as select(f)(x, k, ...), or sum them. "
+        "If the leading axis is a batch, explain one example and map: "
+        "jax.vmap(explain)(xs)."
+    )
+
+
+def checked_baseline(baseline: PyTree | Scalar | None, x: PyTree) -> PyTree:
+    """`baseline` as a pytree like `x`: zeros if None, filled if a number, else checked."""
+    if baseline is None:
+        return jax.tree.map(jnp.zeros_like, x)
+    if isinstance(baseline, float | int) or getattr(baseline, "shape", None) == ():
+        _check_finite_baseline(baseline)
+        return jax.tree.map(lambda leaf: jnp.full_like(leaf, baseline), x)
+    return _matched(
+        baseline,
+        x,
+        leading=(),
+        hint=(
+            "A baseline has exactly x's shape and tree, or is one number: it is never broadcast. "
+            "Under jax.vmap a baseline needs x's batch axis too; bind a shared one with "
+            "functools.partial(explain, baseline=...). To average over a set of baselines, use "
+            "jaxplain.over_baselines."
+        ),
+    )
+
+
+def checked_baseline_set(baseline: PyTree | None, x: PyTree, who: str) -> tuple[PyTree, int]:
+    """A set of baselines (leading axis n on every leaf, then the shape of `x`), and n."""
+    if baseline is None:
+        raise TypeError(
+            f"{who} averages over a set of baselines: pass baseline=, an array of shape "
+            "(n, *x.shape), for instance baseline=jaxplain.baselines.samples(data, 50, key=key)."
+        )
+    leaves = jax.tree.leaves(baseline)
+    count = int(np.shape(leaves[0])[0]) if leaves and np.ndim(leaves[0]) else 0
+    matched = _matched(
+        baseline,
+        x,
+        leading=(count,),
+        hint=(
+            f"{who} takes a set of baselines: x's shape with one leading axis, which runs over "
+            "the set; for a single baseline use baseline=b[None]."
+        ),
+    )
+    if count == 0:
+        raise ValueError(f"{who} got an empty set of baselines.")
+    return matched, count
+
+
+def _matched(baseline: PyTree, x: PyTree, leading: tuple[int, ...], hint: str) -> PyTree:
+    if not same_tree(baseline, x):
+        raise ValueError(
+            f"The baseline's tree, {jax.tree.structure(baseline)}, differs from the input's, "
+            f"{jax.tree.structure(x)}. {hint}"
+        )
+    pairs = zip(jax.tree_util.tree_flatten_with_path(x)[0], jax.tree.leaves(baseline), strict=True)
+    for (path, leaf), partner in pairs:
+        if np.shape(partner) != (*leading, *leaf.shape):
+            raise ValueError(
+                f"{path_name(path, 'baseline')} has shape {np.shape(partner)}, but "
+                f"{path_name(path)} has shape {leaf.shape}. {hint}"
+            )
+    _check_finite_baseline(baseline)
+    return jax.tree.map(lambda leaf, b: jnp.asarray(b).astype(leaf.dtype), x, baseline)
+
+
+def _check_finite_baseline(baseline: PyTree) -> None:
+    if (where := first_nonfinite(baseline, "baseline")) is not None:
+        raise ValueError(f"The baseline is not finite: {where}.")
+
+
+def _call_model(g: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]) -> Any:
+    try:
+        return g(*args, **kwargs)
+    except Exception as error:
+        # By name, so that Flax stays optional.
+        if type(error).__name__ in ("ModifyScopeVariableError", "TraceContextError"):
+            raise ValueError(
+                f"{name_of(g)} tried to update its state while being explained, as BatchNorm does "
+                "in training mode. Explain the model in evaluation mode: train=False or "
+                "use_running_average=True in linen, model.eval() in nnx."
+            ) from error
+        raise
+
+
+def name_of(g: Callable[..., Any]) -> str:
+    """A name for messages."""
+    while isinstance(g, functools.partial):
+        g = g.func
+    return getattr(g, "__name__", type(g).__name__)
+
+
+def named(
+    explain: Callable[..., Any], transform: str, g: Callable[..., Any], *, random: bool = False
+) -> Attribution:
+    """Give the transformed function a telling name, and mark it if it needs a key."""
+    explain.__name__ = explain.__qualname__ = f"{transform}({name_of(g)})"
+    explain.__doc__ = f"{transform} of {name_of(g)}: same arguments, see `jaxplain.{transform}`."
+    if random:
+        explain.__needs_key__ = True  # type: ignore[attr-defined]
+    return explain

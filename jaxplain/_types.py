@@ -1,0 +1,46 @@
+"""The types that users meet: what a model is, what an attribution is, what `info=True` adds."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import jax
+
+PyTree: TypeAlias = Any
+Scalar: TypeAlias = Any  # a float, or an array of shape ()
+Argnums: TypeAlias = int | tuple[int, ...]
+Model: TypeAlias = Callable[..., Any]
+Attribution: TypeAlias = Callable[..., Any]
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Info:
+    r"""What is known about an explanation beside its numbers: the second output under `info=True`.
+
+    A field that a method has nothing to say about is `None`. `Info` is a pytree, so it passes
+    through `jax.jit` and gains a leading axis under `jax.vmap`.
+
+    Args:
+        steps: number of gradients in the final sum, an integer of shape ().
+        evaluations: number of model evaluations in all, the search for the steps included.
+        residual: convergence delta $\sum_i A_i - (f(x) - f(x^0))$, in units of `f`.
+        converged: whether the residual met the tolerance asked for, a boolean of shape ().
+        standard_error: standard error of the mean over samples, a pytree like the attribution.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxplain
+        >>> f = lambda x: jnp.sum(x**2)
+        >>> explain = jaxplain.integrated_grad(f, steps=8, info=True)
+        >>> attribution, info = explain(jnp.array([1.0, 2.0]))
+        >>> int(info.steps), abs(float(info.residual)) < 1e-5
+        (8, True)
+    """
+
+    steps: Any = None
+    evaluations: Any = None
+    residual: Any = None
+    converged: Any = None
+    standard_error: Any = None
