@@ -1,0 +1,1 @@
+"""Methods that need only `jax.grad`: saliency, paths, baselines, noise."""
