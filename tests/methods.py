@@ -1,0 +1,125 @@
+"""The table of methods: one row each, with what it promises. The laws are in test_laws.py."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+import jaxplain
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """One attribution method and the laws it is held to."""
+
+    name: str
+    make: Callable[..., Any]  # f -> attribution
+    random: bool = False
+    baseline: str = "one"  # "none": takes none, "one": like x, "set": a set of them
+    complete: bool = False  # sums to f(x) - f(baseline)
+    linear: str | None = "x - baseline"  # what a linear model's weights are multiplied by
+    chunked: bool = False
+
+    def explain(self, f: Callable[..., Any], **options: Any) -> Callable[..., Any]:
+        return self.make(f, **options)
+
+    def keywords(self, x: Any, *, seed: int = 0) -> dict[str, Any]:
+        """The keyword arguments that a call with input `x` needs."""
+        extra: dict[str, Any] = {}
+        if self.random:
+            extra["key"] = jax.random.key(seed)
+        if self.baseline == "one":
+            extra["baseline"] = jax.tree.map(lambda leaf: 0.3 * jnp.cos(leaf), x)
+        if self.baseline == "set":
+            extra["baseline"] = jax.tree.map(
+                lambda leaf: jnp.stack([0.3 * jnp.cos(leaf), 0.1 * leaf, jnp.sin(leaf)]), x
+            )
+        return extra
+
+
+def detour(alpha: Any, x: Any, baseline: Any) -> Any:
+    """A curved path, for the path engine."""
+    bend = alpha**2
+    return jax.tree.map(lambda a, b: b + bend.astype(a.dtype) * (a - b), x, baseline)
+
+
+def _smooth(inner: Callable[..., Any]) -> Callable[..., Any]:
+    def make(f: Any, **options: Any) -> Any:
+        return jaxplain.smooth(inner(f), samples=6, sigma=0.05, **options)
+
+    return make
+
+
+def _over_baselines(f: Any, **options: Any) -> Any:
+    return jaxplain.over_baselines(jaxplain.integrated_grad(f, steps=12), **options)
+
+
+METHODS = [
+    Method("grad", jax.grad, baseline="none", linear="1"),
+    Method("saliency", jaxplain.saliency, baseline="none", linear="1"),
+    Method("input_x_grad", jaxplain.input_x_grad, baseline="none", linear="x"),
+    Method(
+        "times_input",
+        lambda f: jaxplain.times_input(jax.grad(f)),
+        baseline="none",
+        linear="x",
+    ),
+    Method("interior_grad", functools.partial(jaxplain.interior_grad, alpha=0.3), linear="1"),
+    Method(
+        "integrated_grad",
+        functools.partial(jaxplain.integrated_grad, steps=12),
+        complete=True,
+        chunked=True,
+    ),
+    Method(
+        "integrated_grad(tolerance)",
+        functools.partial(
+            jaxplain.integrated_grad, steps=10, tolerance=1e-6, max_steps=60, atol=1e-2
+        ),
+        complete=True,
+        chunked=True,
+    ),
+    Method(
+        "path_integrated_grad",
+        lambda f, **options: jaxplain.path_integrated_grad(f, detour, steps=16, **options),
+        complete=True,
+        chunked=True,
+    ),
+    Method(
+        "blur_integrated_grad",
+        functools.partial(jaxplain.blur_integrated_grad, sigma=1.5, axes=(0,), steps=30),
+        baseline="none",
+        linear=None,
+        chunked=True,
+    ),
+    Method("guided_integrated_grad", functools.partial(jaxplain.guided_integrated_grad, steps=20)),
+    Method(
+        "expected_grad",
+        functools.partial(jaxplain.expected_grad, samples=7),
+        random=True,
+        baseline="set",
+        linear=None,
+        chunked=True,
+    ),
+    Method("over_baselines", _over_baselines, baseline="set", linear=None, chunked=True),
+    Method(
+        "smooth(grad)",
+        _smooth(jax.grad),
+        random=True,
+        baseline="none",
+        linear="1",
+        chunked=True,
+    ),
+    Method(
+        "smooth(integrated_grad)",
+        _smooth(functools.partial(jaxplain.integrated_grad, steps=12)),
+        random=True,
+        linear=None,
+        chunked=True,
+    ),
+]
