@@ -46,18 +46,19 @@ def weighted_sum(
     like = jax.eval_shape(fn, jax.tree.map(lambda leaf: leaf[0, 0], nodes))
     zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, wide(leaf.dtype)), like)
 
-    # Only the block is checkpointed, never the running sum: a sum needs nothing of its past.
-    @functools.partial(jax.checkpoint, prevent_cse=False)
     def evaluate(nodes: PyTree, weights: jax.Array) -> PyTree:
         return _dot(weights, jax.vmap(fn)(nodes))
 
+    # Only the block is checkpointed, never the running sum: a sum needs nothing of its past.
+    @functools.partial(jax.checkpoint, prevent_cse=False)
+    def block(nodes: PyTree, weights: jax.Array) -> PyTree:
+        if not skip:
+            return evaluate(nodes, weights)
+        needed = _any_in_batch(jnp.any(weights != 0))
+        return jax.lax.cond(needed, evaluate, lambda *_: zeros, nodes, weights)
+
     def step(total: PyTree, inputs: tuple[PyTree, jax.Array]) -> tuple[PyTree, None]:
-        if skip:
-            needed = _any_in_batch(jnp.any(inputs[1] != 0))
-            part = jax.lax.cond(needed, evaluate, lambda *_: zeros, *inputs)
-        else:
-            part = evaluate(*inputs)
-        return jax.tree.map(jnp.add, total, part), None
+        return jax.tree.map(jnp.add, total, block(*inputs)), None
 
     return cast_like(jax.lax.scan(step, zeros, (nodes, weights))[0], like)
 

@@ -50,11 +50,16 @@ def split_for(g: Callable[..., Any], key: jax.Array) -> tuple[jax.Array, dict[st
     return own, {"key": other}
 
 
+def one_key_each(key: jax.Array, count: int) -> list[jax.Array]:
+    """Independent keys; a lone one is `key` itself, since random bits are slow to compile."""
+    return [key] if count == 1 else list(jax.random.split(key, count))
+
+
 def normal_like(key: jax.Array, tree: PyTree) -> PyTree:
     """Independent standard normal numbers shaped like the leaves of `tree`."""
     leaves, structure = jax.tree.flatten(tree)
-    keys = jax.random.split(key, len(leaves))
     noise = [
-        jax.random.normal(k, leaf.shape, leaf.dtype) for k, leaf in zip(keys, leaves, strict=True)
+        jax.random.normal(k, leaf.shape, leaf.dtype)
+        for k, leaf in zip(one_key_each(key, len(leaves)), leaves, strict=True)
     ]
     return jax.tree.unflatten(structure, noise)

@@ -29,7 +29,8 @@ def select(f: Model) -> Model:
         tuple of these, as in indexing.
 
     Raises:
-        IndexError: a concrete `k` is out of range, or has more indices than the output axes.
+        IndexError: a concrete `k` is out of range, has more indices than the output axes,
+            or would index the axis of a batch of one.
         TypeError: `k` is not an integer.
 
     Example:
@@ -71,6 +72,11 @@ def _check_index(index: tuple[Any, ...], output: jax.Array, f: Model) -> None:
             f"select got {len(index)} indices for an output of shape {output.shape} "
             f"of {name_of(f)}."
         )
+    if len(index) < output.ndim and output.shape[0] == 1:
+        raise IndexError(
+            f"select would index a batch of one: the output of {name_of(f)} has shape "
+            f"{output.shape}. Use jaxplain.unbatch on the model first."
+        )
     for axis, i in enumerate(index):
         dtype = getattr(i, "dtype", np.asarray(i).dtype if is_concrete(i) else None)
         if np.ndim(i) != 0 or dtype is None or not jnp.issubdtype(dtype, jnp.integer):
@@ -80,16 +86,9 @@ def _check_index(index: tuple[Any, ...], output: jax.Array, f: Model) -> None:
             )
         size = output.shape[axis]
         if is_concrete(i) and not -size <= int(i) < size:
-            batched = output.ndim > len(index) and output.shape[0] == 1
             raise IndexError(
                 f"select got index {int(i)} for axis {axis} of an output of shape {output.shape}: "
                 f"valid are {-size} to {size - 1}."
-                + (
-                    " The leading axis of size 1 looks like a batch: wrap the model in "
-                    "jaxplain.unbatch first."
-                    if batched
-                    else ""
-                )
             )
 
 

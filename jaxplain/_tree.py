@@ -15,7 +15,7 @@ from ._types import PyTree
 
 def wide(dtype: Any) -> Any:
     """The dtype to accumulate in: at least float32 (bfloat16 sums lose digits)."""
-    return jnp.dtype(jnp.float32) if jnp.finfo(dtype).bits < 32 else jnp.dtype(dtype)
+    return jnp.dtype(jnp.float32) if jnp.dtype(dtype).itemsize < 4 else jnp.dtype(dtype)
 
 
 def widen(tree: PyTree) -> PyTree:
@@ -47,7 +47,8 @@ def subtract(left: PyTree, right: PyTree) -> PyTree:
 def total(tree: PyTree) -> jax.Array:
     """The sum over all elements of all leaves, accumulated in at least float32."""
     sums = [jnp.sum(leaf, dtype=wide(leaf.dtype)) for leaf in jax.tree.leaves(tree)]
-    return sum(sums[1:], start=sums[0])
+    result: jax.Array = sum(sums[1:], start=sums[0])
+    return result
 
 
 def path_name(path: tuple[Any, ...], root: str = "x") -> str:

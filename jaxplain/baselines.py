@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ._errors import check_count, check_real
-from ._keys import checked_key, normal_like
+from ._keys import checked_key, normal_like, one_key_each
 from ._tree import cast_like, map_wide, path_name, wide
 from ._types import PyTree, Scalar
 
@@ -68,20 +68,20 @@ def constant(x: PyTree, value: Any) -> PyTree:
     return jax.tree_util.tree_map_with_path(fill, x)
 
 
-def uniform(x: PyTree, low: Scalar = 0.0, high: Scalar = 1.0, *, key: jax.Array) -> PyTree:
+def uniform(x: PyTree, low: Any = 0.0, high: Any = 1.0, *, key: jax.Array) -> PyTree:
     """Uniform noise between `low` and `high`, independent of the input.
 
     Args:
         x: the input, a pytree of floating arrays.
-        low: the least value, in the units of the model's input.
-        high: the greatest value.
+        low: the least value, a number or one per channel, in the units of the model's input.
+        high: the greatest value, likewise.
         key: a `jax.random.key`.
 
     Returns:
         A pytree like `x`.
 
     Raises:
-        ValueError: `low` exceeds `high`.
+        ValueError: `low` exceeds `high`, or is neither a number nor as long as the last axis.
 
     Example:
         >>> import jax, jax.numpy as jnp, jaxplain
@@ -90,12 +90,16 @@ def uniform(x: PyTree, low: Scalar = 0.0, high: Scalar = 1.0, *, key: jax.Array)
     """
     check_real("high - low", jnp.subtract(high, low), low=0)
     leaves, structure = jax.tree.flatten(x)
-    keys = jax.random.split(checked_key(key, "baselines.uniform"), len(leaves))
+    keys = one_key_each(checked_key(key, "baselines.uniform"), len(leaves))
     noise = [
-        jax.random.uniform(k, leaf.shape, leaf.dtype, low, high)
-        for k, leaf in zip(keys, leaves, strict=True)
+        jax.random.uniform(k, leaf.shape, leaf.dtype) for k, leaf in zip(keys, leaves, strict=True)
     ]
-    return jax.tree.unflatten(structure, noise)
+    return jax.tree.map(
+        lambda share, low, high: low + share * (high - low),
+        jax.tree.unflatten(structure, noise),
+        constant(x, low),
+        constant(x, high),
+    )
 
 
 def gaussian(x: PyTree, sigma: Scalar, *, key: jax.Array) -> PyTree:

@@ -21,19 +21,34 @@ Slope = Callable[[jax.Array], tuple[jax.Array, jax.Array]]
 
 
 class Panels(NamedTuple):
-    """Sub-intervals of [0, 1], in arrays of fixed length of which the first `used` are in use."""
+    """Sub-intervals of [0, 1], in arrays of fixed length; unused ones have no width."""
 
     left: jax.Array
     right: jax.Array
     value_left: jax.Array
     value_right: jax.Array
     integral: jax.Array
-    used: jax.Array
+
+    @property
+    def in_use(self) -> jax.Array:
+        return self.right > self.left
+
+    @property
+    def used(self) -> jax.Array:
+        return jnp.sum(self.in_use)
 
     def residuals(self) -> jax.Array:
-        """Integral minus its true value on each sub-interval; zero where unused."""
-        in_use = jnp.arange(len(self.left)) < self.used
-        return jnp.where(in_use, self.integral - (self.value_right - self.value_left), 0)
+        """Integral minus its true value on each sub-interval."""
+        return self.integral - (self.value_right - self.value_left)
+
+    def worst_first(self) -> Panels:
+        """Sorted by residual, unused ones last.
+
+        A sort, rather than gathering the worst by index: it stays on the device that holds the
+        example when a batch is sharded.
+        """
+        badness = jnp.where(self.in_use, -jnp.abs(self.residuals()), jnp.inf)
+        return Panels(*jax.lax.sort((badness, *self), num_keys=1)[1:])
 
 
 class Adapted(NamedTuple):
@@ -63,7 +78,7 @@ def adapt(
     nodes, weights = (jnp.asarray(array)[None, :] for array in quadrature(rule, PANEL))
     start = max(1, -(-steps // PANEL))
     capacity = max(start, max_steps // PANEL)
-    width = min(capacity, max(1, steps // (2 * PANEL + 1)))  # intervals bisected at once
+    width = max(1, min(capacity // 2, steps // (2 * PANEL + 1)))  # intervals bisected at once
 
     def integrals(left: jax.Array, right: jax.Array) -> jax.Array:
         length = (right - left)[:, None]
@@ -73,7 +88,8 @@ def adapt(
         return integral
 
     def values(points: jax.Array) -> jax.Array:
-        return stack(phi, points, chunk=chunk)[0]
+        scores: jax.Array = stack(phi, points, chunk=chunk)[0]
+        return scores
 
     edges = jnp.linspace(0, 1, start + 1)
     ends = values(edges)
@@ -82,44 +98,30 @@ def adapt(
     def padded(array: jax.Array) -> jax.Array:
         return jnp.zeros(capacity, array.dtype).at[:start].set(array)
 
-    panels = Panels(
-        padded(edges[:-1]),
-        padded(edges[1:]),
-        padded(ends[:-1]),
-        padded(ends[1:]),
-        padded(first),
-        jnp.asarray(start),
-    )
+    panels = Panels(*map(padded, (edges[:-1], edges[1:], ends[:-1], ends[1:], first)))
     goal = threshold(ends[-1] - ends[0])
 
     def unfinished(panels: Panels) -> jax.Array:
         return (error(panels) > goal) & (panels.used < capacity)
 
     def bisect(panels: Panels) -> Panels:
-        _, worst = jax.lax.top_k(jnp.abs(panels.residuals()), width)
-        left, right = panels.left[worst], panels.right[worst]
-        middle = (left + right) / 2
+        panels = panels.worst_first()
+        whole = Panels(*(array[:width] for array in panels))
+        middle = (whole.left + whole.right) / 2
         value = values(middle)
-        halves = integrals(jnp.concatenate([left, middle]), jnp.concatenate([middle, right]))
-        room = jnp.minimum(width, jnp.minimum(panels.used, capacity - panels.used))
-        keep = jnp.arange(width) < room
-        # Out-of-range places are dropped: the left half stays in place, the right half is appended.
-        old = jnp.where(keep, worst, capacity)
-        new = jnp.where(keep, panels.used + jnp.arange(width), capacity)
-        return Panels(
-            panels.left.at[new].set(middle, mode="drop"),
-            panels.right.at[old].set(middle, mode="drop").at[new].set(right, mode="drop"),
-            panels.value_left.at[new].set(value, mode="drop"),
-            panels.value_right.at[new]
-            .set(panels.value_right[worst], mode="drop")
-            .at[old]
-            .set(value, mode="drop"),
-            panels.integral.at[old]
-            .set(halves[:width], mode="drop")
-            .at[new]
-            .set(halves[width:], mode="drop"),
-            panels.used + room,
-        )
+        edges = jnp.stack([whole.left, middle]), jnp.stack([middle, whole.right])
+        halves = integrals(*map(jnp.ravel, edges)).reshape(2, width)
+        left = Panels(whole.left, middle, whole.value_left, value, halves[0])
+        right = Panels(middle, whole.right, value, whole.value_right, halves[1])
+        # The left half takes the place of the whole, the right half a free place at the far end.
+        keep = whole.in_use & ~panels.in_use[-width:]
+
+        def placed(old: jax.Array, left: jax.Array, right: jax.Array) -> jax.Array:
+            first = jnp.where(keep, left, old[:width])
+            last = jnp.where(keep, right, old[-width:])
+            return jnp.concatenate([first, old[width:-width], last])
+
+        return Panels(*map(placed, panels, left, right))
 
     final = jax.lax.while_loop(unfinished, bisect, panels)
     return _nodes(final, nodes, weights, start)

@@ -12,7 +12,7 @@ from .._batch import mean, mean_and_variance, stack
 from .._call import bind, bind_function, checked_baseline_set, name_of, named
 from .._errors import check_choice, check_chunk, check_count
 from .._keys import checked_key, needs_key
-from .._tree import cast_like, map_wide, subtract
+from .._tree import cast_like, map_wide, subtract, total, widen
 from .._types import Argnums, Attribution, Info, Model, PyTree
 from ._path import straight_line
 
@@ -38,7 +38,8 @@ def expected_grad(
         samples: number of gradients.
         chunk: at most this many gradients per example are live at once; None for all of them.
         argnums: the argument (or arguments) to explain, as in `jax.grad`.
-        info: also return an `Info` with `steps` and `standard_error`.
+        info: also return an `Info` with `steps`, `evaluations`, `standard_error` and `residual`
+            (against the mean score of the set: sampling noise, which falls with `samples`).
 
     Returns:
         A function with the arguments of `f`, `baseline=` (a set: leading axis n, then the shape of
@@ -76,7 +77,7 @@ def expected_grad(
         def sample(number: jax.Array) -> PyTree:
             choice, place = jax.random.split(jax.random.fold_in(key, number))
             chosen = jax.random.randint(choice, (), 0, count)
-            b = jax.tree.map(lambda leaf: leaf[chosen], baselines)
+            b = _row(baselines, chosen)
             point = straight_line(jax.random.uniform(place), x, b)
             return map_wide(jnp.multiply, jax.grad(score)(point), subtract(x, b))
 
@@ -85,7 +86,14 @@ def expected_grad(
             return cast_like(mean(sample, numbers, chunk=chunk), x)
         average, variance = mean_and_variance(sample, numbers, chunk=chunk)
         error = jax.tree.map(lambda v: jnp.sqrt(v / samples), variance)
-        return cast_like(average, x), Info(steps=jnp.asarray(samples), standard_error=error)
+        expected = mean(lambda i: score(_row(baselines, i)), jnp.arange(count), chunk=chunk)
+        end, start = widen((score(x), expected))
+        return cast_like(average, x), Info(
+            steps=jnp.asarray(samples),
+            evaluations=jnp.asarray(samples + count + 1),
+            residual=total(average) - (end - start),
+            standard_error=error,
+        )
 
     return named(explain, "expected_grad", f, random=True)
 
@@ -137,8 +145,7 @@ def over_baselines(
 
         def against(number: jax.Array) -> PyTree:
             inner = {} if own is None else {"key": jax.random.fold_in(own, number)}
-            b = jax.tree.map(lambda leaf: leaf[number], baselines)
-            return attr(*args, baseline=b, **inner, **kwargs)
+            return attr(*args, baseline=_row(baselines, number), **inner, **kwargs)
 
         numbers = jnp.arange(count)
         if reduce == "mean":
@@ -152,3 +159,8 @@ def over_baselines(
 
     random = needs_key(attr)
     return named(explain, "over_baselines", attr, random=random)
+
+
+def _row(tree: PyTree, index: jax.Array) -> PyTree:
+    """One element of a set."""
+    return jax.tree.map(lambda leaf: leaf[index], tree)

@@ -165,4 +165,5 @@ def convergence_delta(
             "jaxplain.convergence_delta(f, a, x))(attributions, xs)."
         )
     start, end = widen((score(checked_baseline(baseline, x)), score(x)))
-    return total(attribution) - (end - start)
+    residual: jax.Array = total(attribution) - (end - start)
+    return residual
