@@ -27,7 +27,7 @@ from jaxplain import baselines, plot
 
 from models import Pretrained, labels, load, read_image, sample_image
 
-BACKGROUND = ("coffee", "camera", "rocket", "motorcycle_left", "astronaut")
+OTHERS = ("coffee", "camera", "rocket", "motorcycle_left", "astronaut")
 Score = Callable[..., jax.Array]
 
 
@@ -56,41 +56,66 @@ class Result(NamedTuple):
     running: float
 
 
-def methods(score: Score, model: Pretrained, steps: int) -> dict[str, Method]:
-    """Every method, by the name that `--methods` knows it by."""
-    key = jax.random.key(0)
-    others = jnp.stack([jnp.asarray(model.preprocess(sample_image(name))) for name in BACKGROUND])
-    gradient = jax.grad(score)
-    blurred = partial(baselines.blur, sigma=30.0)
-    smooth = partial(jaxplain.smooth, samples=steps, chunk=5)
-    path = {"steps": steps, "chunk": 5}
-    expected = jaxplain.expected_grad(score, samples=2 * steps, chunk=5)
-    zero = lambda x: jnp.zeros_like(x)[None]  # noqa: E731
-    return {
-        "saliency": Method("saliency", jaxplain.saliency(score)),
-        "input_x_grad": Method("input × gradient", jaxplain.input_x_grad(score)),
-        "smooth": Method("SmoothGrad", partial(smooth(gradient), key=key)),
-        "smooth_square": Method(
-            "SmoothGrad²", partial(smooth(gradient, statistic="square"), key=key)
+class Task(NamedTuple):
+    """What every method is given: the score to explain, and how much work to spend.
+
+    Attributes:
+        score: The logit of a class, `score(x, k)`.
+        others: Other photographs, a set of baselines.
+        steps: Gradients per method.
+    """
+
+    score: Score
+    others: jax.Array
+    steps: int
+
+    def smooth(self, statistic: str) -> jaxplain.Attribution:
+        explain = jaxplain.smooth(
+            jax.grad(self.score), samples=self.steps, statistic=statistic, chunk=CHUNK
+        )
+        return partial(explain, key=jax.random.key(0))
+
+
+CHUNK = 5  # a few pictures at a time keep a CPU's caches warm and its memory small
+BLUR = 30.0  # pixels
+
+
+def mean_colour(x: jax.Array) -> jax.Array:
+    """Zero in the model's units is the mean colour of ImageNet."""
+    return jnp.zeros_like(x)[None]
+
+
+METHODS: dict[str, Callable[[Task], Method]] = {
+    "saliency": lambda t: Method("saliency", jaxplain.saliency(t.score)),
+    "input_x_grad": lambda t: Method("input × gradient", jaxplain.input_x_grad(t.score)),
+    "smooth": lambda t: Method("SmoothGrad", t.smooth("mean")),
+    "smooth_square": lambda t: Method("SmoothGrad²", t.smooth("square")),
+    "vargrad": lambda t: Method("VarGrad", t.smooth("variance")),
+    "integrated_grad": lambda t: Method(
+        "integrated gradients",
+        jaxplain.integrated_grad(t.score, steps=t.steps, chunk=CHUNK),
+        mean_colour,
+    ),
+    "blur_integrated_grad": lambda t: Method(
+        "blur integrated gradients",
+        jaxplain.blur_integrated_grad(t.score, sigma=BLUR, steps=t.steps, chunk=CHUNK),
+        lambda x: baselines.blur(x, BLUR)[None],
+    ),
+    "guided_integrated_grad": lambda t: Method(
+        "guided integrated gradients",
+        jaxplain.guided_integrated_grad(t.score, steps=2 * t.steps),
+        mean_colour,
+    ),
+    "expected_grad": lambda t: Method(
+        "expected gradients",
+        partial(
+            jaxplain.expected_grad(t.score, samples=2 * t.steps, chunk=CHUNK),
+            baseline=t.others,
+            key=jax.random.key(0),
         ),
-        "vargrad": Method("VarGrad", partial(smooth(gradient, statistic="variance"), key=key)),
-        "integrated_grad": Method(
-            "integrated gradients", jaxplain.integrated_grad(score, **path), zero
-        ),
-        "blur_integrated_grad": Method(
-            "blur integrated gradients",
-            jaxplain.blur_integrated_grad(score, sigma=30.0, **path),
-            lambda x: blurred(x)[None],
-        ),
-        "guided_integrated_grad": Method(
-            "guided integrated gradients",
-            jaxplain.guided_integrated_grad(score, steps=2 * steps),
-            zero,
-        ),
-        "expected_grad": Method(
-            "expected gradients", partial(expected, baseline=others, key=key), lambda x: others
-        ),
-    }
+        lambda x: t.others,
+    ),
+}
 
 
 def explain(method: Method, score: Score, x: jax.Array, k: int) -> Result:
@@ -131,7 +156,7 @@ def draw_path(model: Pretrained, x: jax.Array, k: int, name: str) -> Any:
     alphas = jnp.linspace(0.0, 1.0, 101)
 
     @jax.jit
-    def along(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def along(x: jax.Array, k: int) -> tuple[jax.Array, jax.Array]:
         def at(alpha: jax.Array) -> tuple[jax.Array, jax.Array]:
             score = jaxplain.select(model.logits)
             slope = jnp.sum(jaxplain.interior_grad(score, alpha)(x, k) * x)
@@ -139,7 +164,7 @@ def draw_path(model: Pretrained, x: jax.Array, k: int, name: str) -> Any:
 
         return jax.lax.map(at, alphas, batch_size=5)
 
-    probability, slope = along(x)
+    probability, slope = along(x, k)
     return plot.curves(
         alphas,
         {f"probability of {name}": probability, "slope / largest slope": _share(slope)},
@@ -176,14 +201,15 @@ def main(arguments: list[str] | None = None) -> int:
     print_prediction(logits, names)
 
     score = jaxplain.select(model.logits)
-    table = methods(score, model, options.steps)
-    chosen = options.methods or list(table)
+    others = jnp.stack([jnp.asarray(model.preprocess(sample_image(n))) for n in OTHERS])
+    task = Task(score, others, options.steps)
     print(f"\nexplaining the logit of {names[k]!r}, {logits[k]:.2f}:")
     print(f"{'method':24s} {'sums to':>11s}   {'residual':>9s}   {'compiled':>9s} {'ran':>9s}")
     results = {}
-    for name in chosen:
-        results[table[name].title] = explain(table[name], score, x, k)
-        print_row(name, results[table[name].title])
+    for name in options.methods or METHODS:
+        method = METHODS[name](task)
+        results[method.title] = explain(method, score, x, k)
+        print_row(name, results[method.title])
 
     shown = model.to_display(np.asarray(x))
     attributions = {title: result.attribution for title, result in results.items()}
@@ -206,12 +232,6 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-KNOWN = (
-    "saliency input_x_grad smooth smooth_square vargrad integrated_grad blur_integrated_grad "
-    "guided_integrated_grad expected_grad"
-).split()
-
-
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Explain what an ImageNet network saw.")
     parser.add_argument("--image", type=Path, help="a picture; default: the cat of scikit-image")
@@ -221,9 +241,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--methods",
         nargs="+",
-        choices=KNOWN,
+        choices=list(METHODS),
         metavar="METHOD",
-        help=f"some of: {', '.join(KNOWN)}",
+        help=f"some of: {', '.join(METHODS)}",
     )
     parser.add_argument("--steps", type=int, default=50, help="gradients per method (default 50)")
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the figures")
