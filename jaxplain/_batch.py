@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ._errors import check_chunk
+from ._lower import lower
 from ._tree import cast_like, wide, widen
 from ._types import PyTree
 
@@ -46,6 +47,7 @@ def weighted_sum(
     like = jax.eval_shape(fn, jax.tree.map(lambda leaf: leaf[0, 0], nodes))
     zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, wide(leaf.dtype)), like)
 
+    @lower
     def evaluate(nodes: PyTree, weights: jax.Array) -> PyTree:
         return _dot(weights, jax.vmap(fn)(nodes))
 
@@ -101,7 +103,7 @@ def stack(fn: Evaluate, nodes: PyTree, *, chunk: int | None = None) -> PyTree:
     size = chunk_size(count, chunk)
     if size == count:
         return jax.vmap(fn)(nodes)
-    evaluate = jax.checkpoint(jax.vmap(fn), prevent_cse=False)
+    evaluate = jax.checkpoint(lower(jax.vmap(fn)), prevent_cse=False)
     stacked = jax.lax.map(evaluate, _blocks(nodes, size))
     return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[:count], stacked)
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from .._call import bind, checked_baseline, named
 from .._errors import check_count, check_real
+from .._lower import lower
 from .._tree import total, wide, widen
 from .._types import Argnums, Attribution, Info, Model, PyTree, Scalar
 
@@ -72,7 +73,7 @@ def guided_integrated_grad(
         def step(state: tuple[jax.Array, jax.Array], number: jax.Array) -> Any:
             progress, attribution = state
             point = _unflatten(start + progress * way, x)
-            gradient = _flatten(jax.grad(score)(point))
+            gradient = _flatten(lower(jax.grad(score))(point))
             band = _Band.around((number + 1) / steps, max_distance)
             size = jnp.nan_to_num(jax.lax.stop_gradient(jnp.abs(gradient)), nan=jnp.inf)
             moved = _advance(progress, length, size, band, fraction)

@@ -1,0 +1,78 @@
+"""An equal program that XLA runs faster inside a loop on a CPU.
+
+XLA:CPU has fast kernels for convolutions of one layout, pictures NHWC and kernels HWIO. Outside of
+loops it brings others into that layout itself; inside a loop it does not, and runs them in a naive
+loop, several times slower. The derivative of a convolution has another layout (its kernel is
+flipped, with inputs and outputs exchanged), so every gradient in a chunked sum is concerned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from ._compat import Literal, bind, inlined, is_convolution
+from ._types import PyTree
+
+
+def lower(fn: Callable[..., PyTree]) -> Callable[..., PyTree]:
+    """`fn` with its convolutions in the layout that is fast in loops; unchanged off the CPU."""
+    if jax.default_backend() != "cpu":
+        return fn
+
+    def lowered(*args: PyTree) -> PyTree:
+        closed, shapes = jax.make_jaxpr(fn, return_shape=True)(*args)
+        results = _run(closed, jax.tree.leaves(args))
+        return jax.tree.unflatten(jax.tree.structure(shapes), results)
+
+    return lowered
+
+
+def _run(closed: Any, arguments: list[Any]) -> list[Any]:
+    """Evaluate a jaxpr, with convolutions rewritten and nested calls of `jax.jit` inlined."""
+    jaxpr = closed.jaxpr
+    values = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*closed.consts, *arguments], strict=True))
+
+    def read(atom: Any) -> Any:
+        return atom.val if isinstance(atom, Literal) else values[atom]
+
+    for eqn in jaxpr.eqns:
+        operands = [read(atom) for atom in eqn.invars]
+        if (inner := inlined(eqn)) is not None:
+            results = _run(inner, operands)
+        elif is_convolution(eqn):
+            results = [_convolution(*operands, **eqn.params)]
+        else:
+            results = bind(eqn, *operands)
+        values.update(zip(eqn.outvars, results, strict=True))
+    return [read(atom) for atom in jaxpr.outvars]
+
+
+def _convolution(
+    lhs: jax.Array,
+    rhs: jax.Array,
+    *,
+    dimension_numbers: jax.lax.ConvDimensionNumbers,
+    **params: Any,
+) -> jax.Array:
+    """The same convolution with transposes around it: NHWC, HWIO, NHWC."""
+    batch, feature, *space = dimension_numbers.lhs_spec
+    outputs, inputs, *window = dimension_numbers.rhs_spec
+    pictures = jax.lax.transpose(lhs, (batch, *space, feature))
+    kernel = jax.lax.transpose(rhs, (*window, inputs, outputs))
+    # Behind a barrier, or XLA folds the transposition and the flip back into the convolution.
+    kernel = jax.lax.optimization_barrier(kernel)  # type: ignore[no-untyped-call]
+    rank = lhs.ndim
+    axes = tuple(range(1, rank - 1))
+    layout = jax.lax.ConvDimensionNumbers(
+        (0, rank - 1, *axes), (rank - 1, rank - 2, *range(rank - 2)), (0, rank - 1, *axes)
+    )
+    result = jax.lax.conv_general_dilated_p.bind(
+        pictures, kernel, dimension_numbers=layout, **params
+    )
+    batch, feature, *space = dimension_numbers.out_spec
+    back = np.argsort((batch, *space, feature))
+    return jax.lax.transpose(result, tuple(int(axis) for axis in back))
