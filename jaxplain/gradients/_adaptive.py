@@ -52,12 +52,13 @@ class Panels(NamedTuple):
 
 
 class Adapted(NamedTuple):
-    """Nodes and weights (zero where unused), the steps in use, and all evaluations made."""
+    """Nodes and weights (zero where unused), steps in use, evaluations made, threshold met."""
 
     nodes: jax.Array
     weights: jax.Array
     steps: jax.Array
     evaluations: jax.Array
+    converged: jax.Array
 
 
 def adapt(
@@ -76,8 +77,8 @@ def adapt(
     """
     # One row, to be scaled by a column of sub-interval lengths.
     nodes, weights = (jnp.asarray(array)[None, :] for array in quadrature(rule, PANEL))
-    start = max(1, -(-steps // PANEL))
-    capacity = max(start, max_steps // PANEL)
+    capacity = max_steps // PANEL
+    start = min(-(-steps // PANEL), capacity)
     width = max(1, min(capacity // 2, steps // (2 * PANEL + 1)))  # intervals bisected at once
 
     def integrals(left: jax.Array, right: jax.Array) -> jax.Array:
@@ -124,7 +125,7 @@ def adapt(
         return Panels(*map(placed, panels, left, right))
 
     final = jax.lax.while_loop(unfinished, bisect, panels)
-    return _nodes(final, nodes, weights, start)
+    return _nodes(final, nodes, weights, start, error(final) <= goal)
 
 
 def error(panels: Panels) -> jax.Array:
@@ -137,11 +138,14 @@ def error(panels: Panels) -> jax.Array:
     return jnp.maximum(jnp.abs(jnp.sum(residuals)), jnp.linalg.norm(residuals))
 
 
-def _nodes(panels: Panels, nodes: jax.Array, weights: jax.Array, start: int) -> Adapted:
+def _nodes(
+    panels: Panels, nodes: jax.Array, weights: jax.Array, start: int, converged: jax.Array
+) -> Adapted:
     length = (panels.right - panels.left)[:, None]
     return Adapted(
         (panels.left[:, None] + length * nodes).ravel(),
         (length * weights).ravel(),
         PANEL * panels.used,
         start * (PANEL + 1) + 1 + (panels.used - start) * (2 * PANEL + 1),
+        converged,
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 
 from .._call import named
@@ -71,7 +73,7 @@ def blur_integrated_grad(
         del baseline  # the path starts where the blur is strongest
         return blur(x, sigma * (1 - alpha), axes=axes)
 
-    integrated = path_integrated_grad(
+    integrate = path_integrated_grad(
         f,
         sharpen,
         steps=steps,
@@ -83,4 +85,13 @@ def blur_integrated_grad(
         argnums=argnums,
         info=info,
     )
-    return named(integrated, "blur_integrated_grad", f)
+
+    def explain(*args: Any, **kwargs: Any) -> Any:
+        if kwargs.get("baseline") is not None:
+            raise TypeError(
+                "blur_integrated_grad takes no baseline: its path starts at the blurred input. "
+                "Set sigma, or use integrated_grad with baseline=jaxplain.baselines.blur(x, sigma)."
+            )
+        return integrate(*args, **kwargs)
+
+    return named(explain, "blur_integrated_grad", f)

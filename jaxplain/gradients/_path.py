@@ -18,7 +18,7 @@ from .._call import Score, bind, checked_baseline, named
 from .._errors import check_chunk, check_count, check_real, warn_unless
 from .._tree import cast_like, map_wide, total, widen
 from .._types import Argnums, Attribution, Info, Model, PyTree, Scalar
-from ._adaptive import adapt
+from ._adaptive import PANEL, adapt
 from ._quadrature import quadrature
 
 Path = Callable[[jax.Array, PyTree, PyTree], PyTree]
@@ -105,10 +105,11 @@ def path_integrated_grad(
     """
     nodes, weights = quadrature(rule, steps)
     check_chunk(chunk)
-    check_count("max_steps", max_steps)
     check_real("atol", atol, low=0)
     if tolerance is not None:
         check_real("tolerance", tolerance, low=0)
+        hint = f"It is the ceiling, and steps={steps} is where the search starts."
+        check_count("max_steps", max_steps, least=max(PANEL, steps), hint=hint)
 
     def explain(*args: Any, baseline: PyTree | None = None, **kwargs: Any) -> Any:
         score, x = bind(f, args, kwargs, argnums)
@@ -138,7 +139,7 @@ def path_integrated_grad(
         )
         attribution = line.integrate(found.nodes, found.weights, chunk or steps, skip=True)
         residual, difference = line.residual(attribution)
-        converged = jnp.abs(residual) <= threshold(difference)
+        converged = found.converged & (jnp.abs(residual) <= threshold(difference))
         evaluations = found.evaluations + found.steps + 2
         return attribution, Info(found.steps, evaluations, residual, converged)
 
