@@ -123,6 +123,16 @@ def _score_remedy(y: Any, shape: tuple[int, ...] | None) -> str:
     )
 
 
+def check_averageable(value: PyTree, g: Callable[..., Any], who: str) -> None:
+    """Raise unless all leaves are floating: counts and flags have no average."""
+    for leaf in jax.tree.leaves(value):
+        if not jnp.issubdtype(jnp.result_type(leaf), jnp.floating):
+            raise TypeError(
+                f"{who} averages floating-point results, but {name_of(g)} returned "
+                f"{describe(value, 'result')}. Build the inner attribution without info=True."
+            )
+
+
 def checked_baseline(baseline: PyTree | Scalar | None, x: PyTree) -> PyTree:
     """`baseline` as a pytree like `x`: zeros if None, filled if a number, else checked."""
     if baseline is None:

@@ -55,7 +55,7 @@ PAPERS: dict[str, tuple[str, ...]] = {
     "guided_integrated_grad": ("kapishnikov2021guided",),
     "expected_grad": ("erion2021improving", "lundberg2017unified"),
     "over_baselines": ("lundberg2017unified",),
-    "smooth": ("smilkov2017smoothgrad",),
+    "smooth": ("smilkov2017smoothgrad", "hooker2019benchmark", "adebayo2018local"),
     "maximum_distance": ("sturmfels2020visualizing",),
 }
 
@@ -152,6 +152,26 @@ _BIBLIOGRAPHY: dict[str, tuple[str, dict[str, str]]] = {
             "Wattenberg, Martin",
             "journal": "arXiv:1706.03825",
             "year": "2017",
+        },
+    ),
+    "hooker2019benchmark": (
+        "inproceedings",
+        {
+            "title": "A Benchmark for Interpretability Methods in Deep Neural Networks",
+            "author": "Hooker, Sara and Erhan, Dumitru and Kindermans, Pieter-Jan and Kim, Been",
+            "booktitle": "NeurIPS",
+            "year": "2019",
+            "eprint": "1806.10758",
+        },
+    ),
+    "adebayo2018local": (
+        "article",
+        {
+            "title": "Local Explanation Methods for Deep Neural Networks Lack Sensitivity to "
+            "Parameter Values",
+            "author": "Adebayo, Julius and Gilmer, Justin and Goodfellow, Ian and Kim, Been",
+            "journal": "arXiv:1810.03307",
+            "year": "2018",
         },
     ),
     "sturmfels2020visualizing": (

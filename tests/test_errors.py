@@ -320,6 +320,18 @@ MISTAKES: list[Mistake] = [
         "smooth averages floating-point results.*without info=True",
     ),
     (
+        "info inside over_baselines",
+        lambda: jaxplain.over_baselines(path(f, info=True))(X, baseline=X[None]),
+        TypeError,
+        "over_baselines averages floating-point results.*without info=True",
+    ),
+    (
+        "no share of the features",
+        lambda: jaxplain.guided_integrated_grad(f, fraction=0.0),
+        ValueError,
+        "fraction=0.0 must be a number between",
+    ),
+    (
         "info inside times_input",
         lambda: jaxplain.times_input(path(f, info=True))(X),
         TypeError,

@@ -124,7 +124,8 @@ def adapt(
 
         return Panels(*map(placed, panels, left, right))
 
-    final = jax.lax.while_loop(unfinished, bisect, panels)
+    # A single panel has no room to be bisected into.
+    final = panels if capacity == 1 else jax.lax.while_loop(unfinished, bisect, panels)
     return _nodes(final, nodes, weights, start, error(final) <= goal)
 
 

@@ -9,7 +9,14 @@ import jax
 import jax.numpy as jnp
 
 from .._batch import mean, mean_and_variance, stack
-from .._call import bind, bind_function, checked_baseline_set, name_of, named
+from .._call import (
+    bind,
+    bind_function,
+    check_averageable,
+    checked_baseline_set,
+    name_of,
+    named,
+)
 from .._errors import check_choice, check_chunk, check_count
 from .._keys import checked_key, needs_key
 from .._tree import cast_like, map_wide, subtract, total, widen
@@ -145,7 +152,10 @@ def over_baselines(
 
         def against(number: jax.Array) -> PyTree:
             inner = {} if own is None else {"key": jax.random.fold_in(own, number)}
-            return attr(*args, baseline=_row(baselines, number), **inner, **kwargs)
+            value = attr(*args, baseline=_row(baselines, number), **inner, **kwargs)
+            if reduce != "none":
+                check_averageable(value, attr, "over_baselines")
+            return value
 
         numbers = jnp.arange(count)
         if reduce == "mean":

@@ -55,13 +55,14 @@ def guided_integrated_grad(
 
     Notes:
         The path depends on the gradient, so steps cannot be batched. Its choice is held constant
-        when the explanation is differentiated.
+        when the explanation is differentiated. On networks with kinks the path may run along them,
+        and the residual then stays however many steps are taken: look at it with `info=True`.
 
     References:
         Kapishnikov et al. 2021, Guided integrated gradients, arXiv:2106.09788.
     """
     check_count("steps", steps)
-    check_real("fraction", fraction, low=0, high=1)
+    check_real("fraction", fraction, low=1e-30, high=1)
     check_real("max_distance", max_distance, low=0, high=1)
 
     def explain(*args: Any, baseline: PyTree | None = None, **kwargs: Any) -> Any:

@@ -125,7 +125,13 @@ def path_integrated_grad(
         attribution, report = adaptive(line)
         if info:
             return attribution, report
-        warn_unless(report.converged, missed, residual=report.residual, steps=report.steps)
+        warn_unless(
+            report.converged,
+            missed,
+            residual=report.residual,
+            steps=report.steps,
+            tolerance=jnp.asarray(tolerance),
+        )
         return attribution
 
     def adaptive(line: _Line) -> tuple[PyTree, Info]:
@@ -148,8 +154,8 @@ def path_integrated_grad(
 
     missed = (
         "The path integral did not converge: residual {residual:.3g} after {steps} steps, "
-        f"with tolerance={tolerance}. Raise max_steps={max_steps}, or pass info=True and look at "
-        "info.converged."
+        "with tolerance={tolerance:.3g}. "
+        f"Raise max_steps={max_steps}, or pass info=True and look at info.converged."
     )
     return named(explain, "path_integrated_grad", f)
 

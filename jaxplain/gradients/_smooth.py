@@ -9,10 +9,10 @@ import jax
 import jax.numpy as jnp
 
 from .._batch import mean, mean_and_variance
-from .._call import bind_function, name_of, named
+from .._call import bind_function, check_averageable, name_of, named
 from .._errors import check_choice, check_chunk, check_count, check_real
 from .._keys import checked_key, normal_like, split_for
-from .._tree import describe, path_name, same_tree
+from .._tree import path_name, same_tree
 from .._types import Argnums, Info, PyTree, Scalar
 
 STATISTICS = ("mean", "square", "variance")
@@ -93,7 +93,7 @@ def smooth(
             function, _ = bind_function(g, args, {**kwargs, **inner}, argnums)
             noise = normal_like(noise_key, x)
             value = function(jax.tree.map(lambda x, s, n: x + s * n, x, scale, noise))
-            _check_floating(value, g)
+            check_averageable(value, g, "smooth")
             return jax.tree.map(jnp.square, value) if statistic == "square" else value
 
         numbers = jnp.arange(samples)
@@ -133,12 +133,3 @@ def _range(path: Any, leaf: jax.Array) -> jax.Array:
             "of: give sigma=, in the units of the input."
         )
     return jax.lax.stop_gradient(jnp.max(leaf) - jnp.min(leaf))
-
-
-def _check_floating(value: PyTree, g: Callable[..., Any]) -> None:
-    for leaf in jax.tree.leaves(value):
-        if not jnp.issubdtype(jnp.result_type(leaf), jnp.floating):
-            raise TypeError(
-                f"smooth averages floating-point results, but {name_of(g)} returned "
-                f"{describe(value, 'result')}. Build the inner attribution without info=True."
-            )

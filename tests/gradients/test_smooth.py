@@ -25,6 +25,12 @@ STATISTICS = {
 }
 
 
+@functools.cache
+def common_noise() -> np.ndarray:
+    """The noise of six samples of width 0.3, under `KEY`."""
+    return noise_of(X, 6, KEY, sigma=0.3)
+
+
 def noise_of(x: np.ndarray, samples: int, key: jax.Array, **options: Any) -> np.ndarray:
     """What was added to the input, told by a model that is evaluated there."""
     make = functools.partial(jaxplain.smooth, samples=samples, **options)
@@ -34,8 +40,7 @@ def noise_of(x: np.ndarray, samples: int, key: jax.Array, **options: Any) -> np.
 @each_net
 @pytest.mark.parametrize("statistic", STATISTICS)
 def test_statistics_of_the_gradient_under_noise(net: Net, statistic: str) -> None:
-    noise = noise_of(X, 6, KEY, sigma=0.3)
-    expected = STATISTICS[statistic](net.gradient, X, noise)
+    expected = STATISTICS[statistic](net.gradient, X, common_noise())
     explain = jaxplain.smooth(jax.grad(net), samples=6, sigma=0.3, statistic=statistic)
     # The noise is read off as a difference, which costs a digit.
     np.testing.assert_allclose(jax.jit(explain)(X, key=KEY), expected, rtol=1e-10)
@@ -102,7 +107,7 @@ def test_standard_error_is_unbiased() -> None:
 
 @pytest.mark.parametrize("statistic", STATISTICS)
 def test_info_of_each_statistic(statistic: str) -> None:
-    net, noise = references.NETS[0], noise_of(X, 6, KEY, sigma=0.3)
+    net, noise = references.NETS[0], common_noise()
     options = {"samples": 6, "sigma": 0.3, "statistic": statistic}
     explain = jaxplain.smooth(jax.grad(net), info=True, **options)
     value, info = jax.jit(explain)(X, key=KEY)
@@ -125,9 +130,9 @@ def test_a_linear_models_gradient_does_not_vary() -> None:
 
 
 def test_a_variance_keeps_its_digits_far_from_zero() -> None:
-    """A mean of 1e8 would cost E[a^2] - E[a]^2 all sixteen digits of a variance of one."""
-    explain = jaxplain.smooth(lambda x: x + 1e8, samples=6, sigma=1.0, statistic="variance")
-    expected = np.var(noise_of(X, 6, KEY, sigma=1.0), axis=0, ddof=1)
+    """A mean of 1e8 would cost E[a^2] - E[a]^2 all its sixteen digits."""
+    explain = jaxplain.smooth(lambda x: x + 1e8, samples=6, sigma=0.3, statistic="variance")
+    expected = np.var(common_noise(), axis=0, ddof=1)
     # The values themselves end eight digits behind the point.
     np.testing.assert_allclose(jax.jit(explain)(X, key=KEY), expected, rtol=1e-6)
 
