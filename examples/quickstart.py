@@ -228,7 +228,7 @@ def main(arguments: list[str] | None = None) -> int:
     }
     print()
     for file, figure in figures.items():
-        print(f"wrote {plot.save(figure, options.out / file)}")
+        print(f"Wrote {plot.save(figure, options.out / file)}")
     return 0
 
 

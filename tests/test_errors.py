@@ -320,6 +320,18 @@ MISTAKES: list[Mistake] = [
         "smooth averages floating-point results.*without info=True",
     ),
     (
+        "a baseline for a method that takes none",
+        lambda: jaxplain.saliency(f)(X, baseline=X),
+        TypeError,
+        "baseline= was given to a method of f that takes none",
+    ),
+    (
+        "a key for a method that is not random",
+        lambda: path(f)(X, key=KEY),
+        TypeError,
+        "key= was given to a method of f that takes none",
+    ),
+    (
         "info inside over_baselines",
         lambda: jaxplain.over_baselines(path(f, info=True))(X, baseline=X[None]),
         TypeError,

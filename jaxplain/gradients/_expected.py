@@ -8,12 +8,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from .._baselines import checked_baseline_set
 from .._batch import mean, mean_and_variance, stack
 from .._call import (
     bind,
     bind_function,
     check_averageable,
-    checked_baseline_set,
     name_of,
     named,
 )

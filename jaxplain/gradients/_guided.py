@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._call import bind, checked_baseline, named
+from .._baselines import checked_baseline
+from .._call import bind, named
 from .._errors import check_count, check_real
 from .._lower import lower
 from .._tree import total, wide, widen

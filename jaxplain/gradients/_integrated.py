@@ -7,7 +7,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from .._call import bind, checked_baseline, named
+from .._baselines import checked_baseline
+from .._call import bind, named
 from .._errors import check_real
 from .._tree import describe, total, widen
 from .._types import Argnums, Attribution, Model, PyTree, Scalar

@@ -13,8 +13,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from .._baselines import checked_baseline
 from .._batch import stack, weighted_sum
-from .._call import Score, bind, checked_baseline, named
+from .._call import Score, bind, named
 from .._errors import check_chunk, check_count, check_real, warn_unless
 from .._tree import cast_like, map_wide, total, widen
 from .._types import Argnums, Attribution, Info, Model, PyTree, Scalar

@@ -1,0 +1,1 @@
+"""How fast jaxplain is and how much memory it takes: `python -m benchmarks`."""
