@@ -46,13 +46,17 @@ def main() -> int:
     same_threads()
     start, facts = time.perf_counter(), machine()
     print(facts, flush=True)
-    results = [_run(topic, names, effort) for topic, names in subjects.items() if names]
-    minutes = f"{(time.perf_counter() - start) / 60:.1f} minutes"
-
-    notes = [INTRODUCTION.format(minutes=minutes), *([QUICK_NOTE] if options.quick else [])]
-    text = "\n".join([*notes, facts + "\n", *(result.section() for result in results)])
     output = options.output or _default_output(partial=options.quick or options.only != "*")
-    output.write_text(text, encoding="utf-8")
+    results = []
+    for topic, names in subjects.items():
+        if not names:
+            continue
+        results.append(_run(topic, names, effort))
+        minutes = f"{(time.perf_counter() - start) / 60:.1f} minutes"
+        notes = [INTRODUCTION.format(minutes=minutes), *([QUICK_NOTE] if options.quick else [])]
+        sections = [result.section() for result in results]
+        # After every topic, so that an interrupted run leaves what it has measured.
+        output.write_text("\n".join([*notes, facts + "\n", *sections]), encoding="utf-8")
     print(f"\n{minutes}, written to {output}")
     return int(any(result.failed for result in results))
 

@@ -8,7 +8,7 @@ from ._harness import Effort, Run, fastest, search, take_turns
 from ._report import Row, milliseconds, ratio
 
 Size = int | None  # of a chunk: points of one example evaluated at once, None for all of them
-SIZES: tuple[Size, ...] = (None, 1, 2, 5, 10, 25)
+SIZES: tuple[Size, ...] = (None, 1, 5, 25)
 TOLERANCE = 1e-2  # rounding puts single ReLUs on the other side of their kinks
 
 COLUMNS = (
