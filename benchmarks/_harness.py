@@ -27,7 +27,7 @@ class Effort:
     Attributes:
         seconds: How long contenders take turns.
         least: How many turns they take at least.
-        search: How long a candidate in a search runs, at least once.
+        search: How long a candidate in a search runs.
         quick: Whether this only proves that everything works.
     """
 
@@ -37,7 +37,12 @@ class Effort:
     quick: bool = False
 
 
-TURN = 0.1  # seconds
+TURN = 0.1
+"""Seconds that a turn lasts at least."""
+
+LONG = 2.0
+"""Seconds from which one run is measured once in a search, without another to warm up."""
+
 FULL = Effort(seconds=6, least=3, search=0.5)
 QUICK = Effort(seconds=0.2, least=3, search=0.01, quick=True)
 
@@ -90,8 +95,12 @@ def timing(times: list[float]) -> Timing:
 
 
 def search(runs: Mapping[Key, Run], effort: Effort) -> dict[Key, float]:
-    """The seconds of every candidate, each measured for a short while."""
-    return {name: _brief(run, effort) for name, run in runs.items()}
+    """The seconds of every candidate, more carefully of those that are near the best."""
+    first = {name: seconds(run) for name, run in runs.items()}
+    limit = min(1.5 * min(first.values()), LONG)
+    return {
+        name: once if once > limit else _brief(runs[name], effort) for name, once in first.items()
+    }
 
 
 def fastest(found: Mapping[Key, float]) -> Key:
@@ -100,11 +109,11 @@ def fastest(found: Mapping[Key, float]) -> Key:
 
 
 def _brief(run: Run, effort: Effort) -> float:
-    """The median of a few runs; the first is left out unless it alone takes all the time."""
+    """The median of a few runs."""
     times = [seconds(run)]
-    while sum(times) < effort.search or len(times) == 1 and times[0] < 4 * effort.search:
+    while sum(times) < effort.search:
         times.append(seconds(run))
-    return statistics.median(times[1:] or times)
+    return statistics.median(times)
 
 
 def check_agreement(ours: Any, theirs: Any, tolerance: float) -> float:

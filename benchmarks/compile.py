@@ -9,7 +9,7 @@ import jax
 
 import jaxplain
 
-from ._harness import Effort, search
+from ._harness import Effort, seconds
 from ._models import MODELS, model
 from ._report import Row, Topic, number
 from .smooth import arguments, smoothed
@@ -31,8 +31,7 @@ def measure(name: str, effort: Effort) -> Iterator[Row]:
     def smooth() -> None:
         build(smoothed(m), *arguments(m))
 
-    runs = {run.__name__: run for run in (gradient, integrated, chunked, smooth)}
-    yield (m.title, *(number(time) for time in search(runs, effort).values()))
+    yield (m.title, *(number(seconds(run)) for run in (gradient, integrated, chunked, smooth)))
 
 
 def build(function: Callable[..., Any], *args: Any) -> None:

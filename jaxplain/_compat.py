@@ -21,6 +21,8 @@ def inlined(eqn: Any) -> Any:
     return eqn.params["jaxpr"] if eqn.primitive is core.primitives.jit_p else None
 
 
-def is_convolution(eqn: Any) -> bool:
-    """Whether the equation is `lax.conv_general_dilated`."""
-    return eqn.primitive is jax.lax.conv_general_dilated_p
+def is_plain_convolution(eqn: Any) -> bool:
+    """Whether the equation is `lax.conv_general_dilated` without groups."""
+    if eqn.primitive is not jax.lax.conv_general_dilated_p:
+        return False
+    return bool(eqn.params["feature_group_count"] == eqn.params["batch_group_count"] == 1)

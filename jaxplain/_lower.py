@@ -4,6 +4,9 @@ XLA:CPU has fast kernels for convolutions of one layout, pictures NHWC and kerne
 loops it brings others into that layout itself; inside a loop it does not, and runs them in a naive
 loop, several times slower. The derivative of a convolution has another layout (its kernel is
 flipped, with inputs and outputs exchanged), so every gradient in a chunked sum is concerned.
+
+Grouped convolutions stay as they are: XLA:CPU has no fast kernel for them in any layout, and the
+one for NHWC was three times slower on EfficientNet.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ._compat import Literal, bind, inlined, is_convolution
+from ._compat import Literal, bind, inlined, is_plain_convolution
 from ._types import PyTree
 
 
@@ -43,7 +46,7 @@ def _run(closed: Any, arguments: list[Any]) -> list[Any]:
         operands = [read(atom) for atom in eqn.invars]
         if (inner := inlined(eqn)) is not None:
             results = _run(inner, operands)
-        elif is_convolution(eqn):
+        elif is_plain_convolution(eqn):
             results = [_convolution(*operands, **eqn.params)]
         else:
             results = bind(eqn, *operands)
