@@ -27,7 +27,7 @@ from matplotlib.figure import Figure
 import jaxplain
 from jaxplain import baselines, plot
 
-from models import Pretrained, labels, load, sample_image
+from pretrained import Pretrained, labels, load, sample_image
 
 PICTURE = "chelsea"
 OTHERS = ("rocket", "coffee", "china", "flower", "motorcycle_left", "astronaut")

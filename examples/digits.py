@@ -27,7 +27,7 @@ import optax
 import jaxplain
 from jaxplain import plot
 
-from models.packages import package_folder
+from pretrained.packages import package_folder
 
 BATCH = 50
 EPOCHS = 12

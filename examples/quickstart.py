@@ -25,7 +25,7 @@ import numpy as np
 import jaxplain
 from jaxplain import baselines, plot
 
-from models import Pretrained, labels, load, read_image, sample_image
+from pretrained import Pretrained, labels, load, read_image, sample_image
 
 OTHERS = ("coffee", "camera", "rocket", "motorcycle_left", "astronaut")
 Score = Callable[..., jax.Array]

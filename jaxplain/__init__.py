@@ -6,8 +6,6 @@ models into attributions, and attributions into better ones.
 """
 
 from . import baselines as baselines
-
-# from . import plot as plot
 from ._cite import cite as cite
 from ._select import select as select
 from ._select import unbatch as unbatch

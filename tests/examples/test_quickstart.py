@@ -13,7 +13,7 @@ from test_examples import check_figures, run
 
 import jaxplain
 
-from models import load, sample_image
+from pretrained import load, sample_image
 
 CAT = 285
 # The tests' quick compilation makes plain loops of convolutions in a scan, fifty times slower.

