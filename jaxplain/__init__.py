@@ -6,10 +6,17 @@ models into attributions, and attributions into better ones.
 """
 
 from . import baselines as baselines
+from . import rules as rules
 from ._cite import cite as cite
 from ._select import select as select
 from ._select import unbatch as unbatch
 from ._types import Info as Info
+from .backprop._ledger import Ledger as Ledger
+from .backprop._lrp import lrp as lrp
+from .backprop._modified import deconvnet as deconvnet
+from .backprop._modified import guided_backprop as guided_backprop
+from .backprop._modified import modified_grad as modified_grad
+from .backprop._show import show as show
 from .gradients._blur import blur_integrated_grad as blur_integrated_grad
 from .gradients._expected import expected_grad as expected_grad
 from .gradients._expected import over_baselines as over_baselines
@@ -23,3 +30,6 @@ from .gradients._saliency import input_x_grad as input_x_grad
 from .gradients._saliency import saliency as saliency
 from .gradients._saliency import times_input as times_input
 from .gradients._smooth import smooth as smooth
+from .program._ops import Kind as Kind
+from .program._ops import register_op as register_op
+from .program._sites import Site as Site

@@ -29,6 +29,9 @@ class Info:
         residual: convergence delta $\sum_i A_i - (f(x) - f(x^0))$, in units of `f`.
         converged: whether the residual met the tolerance asked for, a boolean of shape ().
         standard_error: standard error of the mean over samples, a pytree like the attribution.
+        ledger: what each site received, handed on and absorbed, a `Ledger`.
+        relevance: relevance of each site's output, by name; a loop has a leading axis of steps.
+        weights: relevance of each layer's effective weights, by name, shaped like them.
 
     Example:
         >>> import jax.numpy as jnp, jaxplain
@@ -44,3 +47,6 @@ class Info:
     residual: Any = None
     converged: Any = None
     standard_error: Any = None
+    ledger: Any = None
+    relevance: Any = None
+    weights: Any = None

@@ -1,0 +1,1 @@
+"""Backward passes with rules of their own: relevance propagation and modified gradients."""

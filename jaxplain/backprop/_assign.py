@@ -1,0 +1,124 @@
+"""Decide the rule of every site, loudly: what has none raises, what matches nothing warns."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+
+from .. import _compat
+from .._errors import check_choice
+from ..program import _names
+from ..program._ops import Kind
+from ..program._sites import Grouped, Site
+from ..program._trace import is_float
+from ._composite import Composite, _Path
+from ._linear import Epsilon, Norm
+from ._nonlinear import Follow, Numerator, Pass, Product, Softmax
+from ._rule import Rule
+
+DEFAULTS: dict[Kind, Rule] = {
+    Kind.DENSE: Epsilon(),
+    Kind.CONV: Epsilon(),
+    Kind.SUM: Norm(),
+    Kind.SCALE: Pass(),
+    Kind.SHIFT: Epsilon(),
+    Kind.ADD: Norm(),
+    Kind.PRODUCT: Product(),
+    Kind.DIVISION: Numerator(),
+    Kind.ELEMENTWISE: Pass(),
+    Kind.SOFTMAX: Softmax(),
+    Kind.LOG_SOFTMAX: Softmax(),
+    Kind.LOGSUMEXP: Softmax(),
+    Kind.NORMALIZATION: Epsilon(),
+    Kind.NAME: Pass(),
+    Kind.MAX: Follow(),
+}
+
+
+def assign(
+    grouped: Grouped,
+    composite: Composite,
+    defaults: Mapping[Kind, Rule],
+    *,
+    missing: str = "error",
+) -> dict[Site, Rule]:
+    """The rule of each site that has one; the others are left to their own derivative."""
+    check_choice("missing", missing, ("error", "gradient"))
+    sites = grouped.all_sites()
+    rules: dict[Site, Rule] = {}
+    lost: list[Site] = []
+    for site in sites:
+        rule = composite.rule_for(site) or _default(site, defaults, missing)
+        if rule is not None:
+            _check_kind(site, rule)
+            rules[site] = rule
+        elif site.kind is Kind.UNKNOWN:
+            lost.append(site)
+    _check_loops(sites)
+    if lost and defaults:
+        raise NotImplementedError(_explain_lost(lost))
+    _warn_unmatched(composite, sites)
+    return rules
+
+
+def _default(site: Site, defaults: Mapping[Kind, Rule], missing: str) -> Rule | None:
+    """The kind's default. Movement needs none, unless constants are mixed in that take a share."""
+    if defaults and site.kind is Kind.MOVEMENT:
+        mixed = any(is_float(v.aval) for v in site.operands)
+        return Follow() if mixed else None
+    if defaults and site.kind is Kind.UNKNOWN and missing == "gradient":
+        return Follow()
+    return defaults.get(site.kind)
+
+
+def _check_kind(site: Site, rule: Rule) -> None:
+    if site.kind not in rule.kinds:
+        raise ValueError(
+            f"{type(rule).__name__} is no rule for '{site.label}' ({site.kind.name}, "
+            f"{site.primitive}) at {site.source}: it is one for {_names_of(rule.kinds)}. Select "
+            "these kinds, for instance with (jaxplain.Kind.DENSE | jaxplain.Kind.CONV, rule)."
+        )
+
+
+def _names_of(kinds: Kind) -> str:
+    return ", ".join(str(kind.name) for kind in Kind if kind in kinds and kind.name in _SINGLE)
+
+
+_SINGLE = frozenset(kind.name for kind in Kind)
+
+
+def _check_loops(sites: list[Site]) -> None:
+    for site in sites:
+        if site.kind is Kind.CALL and site.equations[0].primitive is _compat.while_p:
+            raise NotImplementedError(
+                f"A while loop at {site.source} ('{site.label}') depends on the explained input: "
+                "its number of steps is not known, so nothing can flow back through it. Use "
+                "jax.lax.scan or jax.lax.fori_loop with a fixed number of steps."
+            )
+
+
+def _explain_lost(lost: list[Site]) -> str:
+    lines = [f"  {site.primitive} in '{site.label}' at {site.source}" for site in lost]
+    return (
+        f"{len(lost)} step(s) carry relevance and have no rule:\n"
+        + "\n".join(dict.fromkeys(lines))
+        + "\nSay what kind of step it is with jaxplain.register_op(primitive, jaxplain.Kind...), "
+        "give it a rule with Composite([(selector, rule)]), or pass missing='gradient' to use its "
+        "own derivative."
+    )
+
+
+def _warn_unmatched(composite: Composite, sites: list[Site]) -> None:
+    for entry in composite.entries:
+        if not entry.expected or any(entry.selector(site) for site in sites):
+            continue
+        message = f"{type(entry.rule).__name__} for {entry.selector!r} matches no site."
+        if isinstance(entry.selector, _Path):
+            near = _names.nearest(entry.selector.glob, (site.path for site in sites))
+            message += (
+                f" Nearest paths: {', '.join(map(repr, near))}."
+                if near
+                else " No site of this model has a path: name parts of it with jax.named_scope, "
+                "or wrap an nnx model with jaxplain.flax.named."
+            )
+        warnings.warn(message + " jaxplain.show lists all sites.", UserWarning, stacklevel=2)

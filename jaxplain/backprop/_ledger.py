@@ -1,0 +1,195 @@
+"""The ledger: where relevance went, site by site, so that conservation can be audited."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._errors import is_concrete
+from .._tree import wide
+from .._types import PyTree
+from ..program import _show
+from ..program._ops import Kind
+from ..program._run import tap_tree
+from ..program._sites import Grouped, Site
+from ..program._trace import Equation
+from ._rule import COLUMNS, Rule
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One site of a ledger."""
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    rule: str
+    source: str
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Ledger:
+    r"""Where relevance went: for each site what it received, handed on and absorbed.
+
+    Args:
+        rows: the sites in the order of execution: name, kind, output shape, rule, source line.
+        received: relevance of each site's outputs, an array with one entry for each row.
+        size: the sum of its absolute values.
+        distributed: relevance handed to the inputs.
+        bias: absorbed by additive terms.
+        stabilizer: absorbed by the stabiliser, units without contributions of the right sign
+            included.
+        seed: the relevance that the output started with.
+        inputs: the relevance that reached the explained inputs.
+
+    Returns:
+        A pytree; printed, it is a table.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxplain
+        >>> f = lambda x: x @ jnp.array([2.0, -1.0]) + 0.5
+        >>> _, info = jaxplain.lrp(f, jaxplain.rules.epsilon(), info=True)(jnp.ones(2))
+        >>> info.ledger.bias.round(3)
+        Array([0.5], dtype=float32)
+        >>> abs(float(info.ledger.residual)) < 1e-6
+        True
+    """
+
+    rows: tuple[Row, ...] = dataclasses.field(metadata={"static": True})
+    received: Any
+    size: Any
+    distributed: Any
+    bias: Any
+    stabilizer: Any
+    seed: Any
+    inputs: Any
+
+    @property
+    def rule(self) -> Any:
+        """Absorbed by the rule itself: softmax, denominators, what a rule stops."""
+        return self.received - self.distributed - self.bias - self.stabilizer
+
+    @property
+    def absorbed(self) -> Any:
+        """Everything absorbed by a site."""
+        return self.received - self.distributed
+
+    @property
+    def residual(self) -> Any:
+        """What is missing from the books: seed - inputs - absorbed, zero but for rounding."""
+        return self.seed - self.inputs - jnp.sum(self.absorbed, axis=-1)
+
+    def __str__(self) -> str:
+        columns = ("received", "distributed", "bias", "stabilizer", "rule")
+        numbers = {name: getattr(self, name) for name in columns}
+        if not all(map(is_concrete, numbers.values())) or np.ndim(self.received) != 1:
+            return _show.table([(r.name, r.kind, str(r.shape), r.rule) for r in self.rows], _HEADER)
+        lines = [
+            (r.name, r.kind, "×".join(map(str, r.shape)), r.rule)
+            + tuple(_number(numbers[name][i]) for name in columns)
+            for i, r in enumerate(self.rows)
+        ]
+        closing = (
+            f"seed {_number(self.seed)} = inputs {_number(self.inputs)} + absorbed "
+            f"{_number(jnp.sum(self.absorbed))} + rounding {_number(self.residual)}"
+        )
+        return _show.table(lines, (*_HEADER, *columns)) + "\n" + closing
+
+
+_HEADER = ("site", "kind", "shape", "rule")
+
+
+def _number(value: Any) -> str:
+    return f"{float(value):.4g}"
+
+
+def taps_for(grouped: Grouped, assigned: Mapping[Site, Rule], leaves: Sequence[Any]) -> Any:
+    """What each site with a rule is asked to report."""
+    dtype = wide(jnp.result_type(*leaves))
+
+    def make(site: Site) -> Any:
+        if site not in assigned:
+            return None
+        tap: dict[str, Any] = {
+            "ledger": jnp.zeros(len(COLUMNS), dtype),
+            "relevance": tuple(jnp.zeros(v.shape, v.aval.dtype) for v in site.outputs),
+        }
+        if site.kind in Kind.AFFINE:
+            tap["weights"] = _zero_weights(site)
+        return tap
+
+    return tap_tree(grouped, make)
+
+
+def _zero_weights(site: Site) -> Any:
+    """Zeros like the effective weights of a layer."""
+
+    def shape(values: Sequence[Any]) -> Any:
+        return jax.ShapeDtypeStruct(values.shape, values.aval.dtype)  # type: ignore[attr-defined]
+
+    weights = jax.eval_shape(
+        lambda inputs, operands: site.linear(inputs, operands).weights,
+        [shape(v) for v in site.inputs],
+        [shape(v) for v in site.operands],
+    )
+    return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), weights)
+
+
+def gather(
+    grouped: Grouped,
+    assigned: Mapping[Site, Rule],
+    reports: Any,
+    seed: jax.Array,
+    relevance: PyTree,
+) -> dict[str, Any]:
+    """The fields of `Info` that the reports make."""
+    found = list(_pairs(grouped, reports))
+    names = _unique([site for site, _ in found])
+    rows, entries = [], []
+    relevances: dict[str, Any] = {}
+    weights: dict[str, Any] = {}
+    for name, (site, report) in zip(names, found, strict=True):
+        if report is None:
+            continue
+        rule = type(assigned[site]).__name__
+        rows.append(Row(name, str(site.kind.name), site.outputs[0].shape, rule, site.source))
+        ledger = report["ledger"]
+        # A site in a loop reports once for each step.
+        entries.append(jnp.sum(ledger, axis=tuple(range(ledger.ndim - 1))))
+        relevances[name] = report["relevance"][0]
+        if "weights" in report:
+            weights[name] = report["weights"][0]
+    dtype = wide(seed.dtype)
+    columns = jnp.stack(entries, axis=-1) if entries else jnp.zeros((len(COLUMNS), 0), dtype)
+    total = sum(jnp.sum(leaf.astype(dtype)) for leaf in jax.tree.leaves(relevance))
+    ledger = Ledger(tuple(rows), *columns, seed=seed.astype(dtype), inputs=total)
+    return {"ledger": ledger, "relevance": relevances, "weights": weights}
+
+
+def _pairs(grouped: Grouped, reports: Any) -> Any:
+    """Each site with its report, those inside calls included."""
+    for step, report in zip(grouped.steps, reports, strict=True):
+        if isinstance(step, Equation):
+            continue
+        if step.kind is Kind.CALL:
+            for body, inner in zip(grouped.bodies.get(step.equations[0], ()), report, strict=True):
+                yield from _pairs(body, inner)
+        else:
+            yield step, report
+
+
+def _unique(sites: Sequence[Site]) -> list[str]:
+    """A name for each site: its path and primitive, numbered where that is not enough."""
+    plain = [f"{site.path}:{site.primitive}" if site.path else site.primitive for site in sites]
+    seen: dict[str, int] = {}
+    names = []
+    for name in plain:
+        count = seen[name] = seen.get(name, 0) + 1
+        names.append(name if plain.count(name) == 1 else f"{name}[{count - 1}]")
+    return names

@@ -1,0 +1,330 @@
+"""Relevance rules for everything that is not linear: activations, products, softmax, maxima."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from .._tree import total
+from ..program._ops import Kind
+from ..program._patterns import Exponential
+from ..program._run import Call
+from ._linear import _check_epsilon
+from ._rule import Arrays, Propagated, Rule, fit, quotient
+
+
+@dataclasses.dataclass(frozen=True)
+class Pass(Rule):
+    r"""Relevance passes unchanged: $R_i = R_j$, element by element.
+
+    Returns:
+        A rule for activations, scaling, shifting and normalisation; the default of the first two.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxplain
+        >>> jaxplain.lrp(lambda x: jnp.tanh(x[0]), jaxplain.rules.Pass(), seed="one")(jnp.ones(2))
+        Array([1., 0.], dtype=float32)
+
+    References:
+        Bach et al. 2015, PLoS ONE.
+    """
+
+    kinds = Kind.ELEMENTWISE | Kind.SCALE | Kind.SHIFT | Kind.NORMALIZATION | Kind.NAME
+
+    def propagate(self, call: Call, relevances: Arrays) -> Propagated:
+        return Propagated((fit(relevances[0], call.inputs[0]),))
+
+
+@dataclasses.dataclass(frozen=True)
+class Follow(Rule):
+    r"""Relevance follows the values: to where they came from, in a maximum to the winner.
+
+    Returns:
+        A rule for movement and maxima, and their default: the transposed derivative of the site.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxplain
+        >>> composite = jaxplain.rules.Composite([(jaxplain.Kind.MAX, jaxplain.rules.Follow())])
+        >>> jaxplain.lrp(jnp.max, composite)(jnp.array([4.0, 2.0]))
+        Array([4., 0.], dtype=float32)
+
+    Notes:
+        Of several equal maxima a pooling window takes the first, a reduction shares among all.
+    """
+
+    kinds = Kind.MOVEMENT | Kind.MAX | Kind.UNKNOWN
+    linearize = True
+
+    def propagate(self, call: Call, relevances: Arrays) -> Propagated:
+        assert call.pullback is not None
+        return Propagated(call.pullback(relevances))
+
+    def account(self, call: Call, relevances: Arrays, *, weights: bool) -> Propagated:
+        result = self.propagate(call, relevances)
+        if call.site.kind is not Kind.MOVEMENT:
+            return result
+        # What came from constants stays with them, as with every additive term.
+        lost = total(relevances) - total(result.inputs)
+        return result._replace(bias=lost)
+
+
+@dataclasses.dataclass(frozen=True)
+class Stop(Rule):
+    r"""No relevance passes: $R_i = 0$; what came in is absorbed.
+
+    Returns:
+        A rule for sites of all kinds, to hold them constant.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, jaxplain
+        >>> from jaxplain.rules import Composite, Stop
+        >>> gated = lambda x: jax.nn.sigmoid(x[0]) * x[1]
+        >>> composite = Composite([(jaxplain.Kind.ELEMENTWISE, Stop())])
+        >>> jaxplain.lrp(gated, composite, seed="one")(jnp.array([0.0, 2.0]))
+        Array([0. , 0.5], dtype=float32)
+
+    References:
+        Ali et al. 2022, XAI for transformers: better explanations through conservative
+        propagation, ICML.
+    """
+
+    kinds = ~Kind.CALL
+
+    def propagate(self, call: Call, relevances: Arrays) -> Propagated:
+        return Propagated(tuple(jnp.zeros_like(x) for x in call.inputs))
+
+
+@dataclasses.dataclass(frozen=True)
+class Product(Rule):
+    r"""Products of active values: an equal share to each factor, each by LRP-ε.
+
+    For $z = a \cdot b$, $R_a = \frac12 R$ and $R_b = \frac12 R$; for matrix products and
+    convolutions between activations, $R_{a,ik} = \frac12 a_{ik} \sum_j b_{kj} R_{ij} / s(z_{ij})$.
+
+    Args:
+        detach: hold factors constant that come from sites of these kinds, and give the other
+            factor everything: `Kind.SOFTMAX` for attention weights (CP-LRP), `Kind.ELEMENTWISE`
+            for gates. Static.
+        epsilon: the stabiliser of matrix products, in units of the output; may be traced.
+
+    Returns:
+        A rule for products.
+
+    Raises:
+        ValueError: `epsilon` is negative.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxplain
+        >>> jaxplain.lrp(lambda x: x[0] * x[1], jaxplain.rules.Product())(jnp.array([2.0, 3.0]))
+        Array([3., 3.], dtype=float32)
+
+    References:
+        Achtibat et al. 2024, AttnLRP: attention-aware layer-wise relevance propagation for
+        transformers, ICML. Arras et al. 2019 (gates held constant), LNCS 11700.
+    """
+
+    detach: Kind = dataclasses.field(default=Kind(0), metadata={"static": True})
+    epsilon: Any = 1e-6
+
+    kinds = Kind.PRODUCT
+    linearize = True
+
+    def __post_init__(self) -> None:
+        _check_epsilon(self.epsilon)
+
+    def propagate(self, call: Call, relevances: Arrays) -> Propagated:
+        (relevance,) = relevances
+        shares = self._shares(call)
+        if call.site.primitive == "mul":
+            return Propagated(
+                tuple(
+                    fit(relevance * jnp.asarray(share, relevance.dtype), x)
+                    for share, x in zip(shares, call.inputs, strict=True)
+                )
+            )
+        if call.site.primitive in _MEMBERS:
+            return Propagated((_evenly(call, relevance),))
+        (z,) = call.outputs
+        q = quotient(relevance, z, self.epsilon).astype(z.dtype)
+        assert call.pullback is not None
+        return Propagated(
+            tuple(
+                x * pulled * jnp.asarray(share, x.dtype)
+                for share, x, pulled in zip(shares, call.inputs, call.pullback((q,)), strict=True)
+            )
+        )
+
+    def account(self, call: Call, relevances: Arrays, *, weights: bool) -> Propagated:
+        result = self.propagate(call, relevances)
+        if call.site.primitive == "mul" or call.site.primitive in _MEMBERS:
+            return result
+        (relevance,), (z,) = relevances, call.outputs
+        return result._replace(stabilizer=relevance - z * quotient(relevance, z, self.epsilon))
+
+    def _shares(self, call: Call) -> list[float]:
+        """How much of the relevance each factor gets."""
+        if len(call.inputs) == 1:
+            # One value as both factors: the pullback counts it twice.
+            return [1.0 if call.site.primitive == "mul" else 0.5]
+        constant = [bool(origin & self.detach) for origin in call.site.origins]
+        if any(constant) and not all(constant):
+            return [0.0 if held else 1.0 for held in constant]
+        return [0.5, 0.5]
+
+
+# Products of all elements: which sum has the same members.
+_MEMBERS = {"reduce_prod": jax.lax.reduce_sum_p, "cumprod": jax.lax.cumsum_p}
+
+
+def _evenly(call: Call, relevance: jax.Array) -> jax.Array:
+    """An equal share to each factor of a product over an axis."""
+    (x,), params = call.inputs, call.site.equations[0].eqn.params
+
+    def members(x: jax.Array) -> jax.Array:
+        if call.site.primitive == "cumprod":
+            return jax.lax.cumsum(x, **params)
+        return jnp.sum(x, axis=tuple(params["axes"]))
+
+    counts, pullback = jax.vjp(members, jnp.ones_like(x))
+    result: jax.Array = pullback(relevance / counts)[0]
+    return result
+
+
+@dataclasses.dataclass(frozen=True)
+class Numerator(Rule):
+    r"""Quotients and powers of two active values: the first operand gets everything.
+
+    For $z = a / b$, $R_a = R$ and $R_b = 0$.
+
+    Returns:
+        A rule for division.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxplain
+        >>> explain = jaxplain.lrp(lambda x: x[0] / x[1], jaxplain.rules.Numerator())
+        >>> explain(jnp.array([6.0, 3.0]))
+        Array([2., 0.], dtype=float32)
+    """
+
+    kinds = Kind.DIVISION
+
+    def propagate(self, call: Call, relevances: Arrays) -> Propagated:
+        first, *rest = call.inputs
+        return Propagated((fit(relevances[0], first), *(jnp.zeros_like(x) for x in rest)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Softmax(Rule):
+    r"""Softmax, log-softmax and logsumexp by their Taylor expansion with a bias.
+
+    $R_i = x_i \sum_j \frac{\partial y_j}{\partial x_i} \frac{R_j}{s(y_j)}$, for softmax
+    $R_i = x_i (R_i - y_i \sum_j R_j)$, with $x$ the logits as they are before a maximum is
+    subtracted; masked logits ($-\infty$) get nothing.
+
+    Args:
+        epsilon: the stabiliser of log-softmax and logsumexp; may be traced.
+
+    Returns:
+        A rule for softmax, log-softmax and logsumexp.
+
+    Raises:
+        ValueError: `epsilon` is negative.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, jaxplain
+        >>> f = lambda x: jax.nn.softmax(x)[0]
+        >>> jaxplain.lrp(f, jaxplain.rules.Softmax(), seed="one")(jnp.array([1.0, 1.0]))
+        Array([ 0.5, -0.5], dtype=float32)
+
+    Notes:
+        A softmax absorbs relevance (its outputs sum to one whatever the logits), so
+        explain logits rather than probabilities where conservation matters.
+
+    References:
+        Achtibat et al. 2024, AttnLRP, ICML.
+    """
+
+    epsilon: Any = 1e-6
+
+    kinds = Kind.SOFTMAX | Kind.LOG_SOFTMAX | Kind.LOGSUMEXP
+
+    def __post_init__(self) -> None:
+        _check_epsilon(self.epsilon)
+
+    def propagate(self, call: Call, relevances: Arrays) -> Propagated:
+        (relevance,), (y,), (x,) = relevances, call.outputs, call.inputs
+        if not isinstance(call.site.form, Exponential):  # a cumulative logsumexp
+            _, pullback = jax.vjp(lambda x: call.site((x,), call.operands)[0], x)
+            return Propagated(
+                (x * pullback(quotient(relevance, y, self.epsilon).astype(y.dtype))[0],)
+            )
+        axes = call.site.form.axes
+        finite = jnp.where(jnp.isfinite(x), x, 0)
+        if call.site.kind is Kind.SOFTMAX:
+            total = jnp.sum(relevance, axis=axes, keepdims=True)
+            return Propagated((finite * (relevance - y * total),))
+        q = quotient(relevance, y, self.epsilon).astype(y.dtype)
+        if call.site.kind is Kind.LOG_SOFTMAX:
+            return Propagated((finite * (q - jnp.exp(y) * jnp.sum(q, axis=axes, keepdims=True)),))
+        kept = tuple(1 if i in axes else n for i, n in enumerate(x.shape))
+        return Propagated((finite * jax.nn.softmax(x, axis=axes) * q.reshape(kept),))
+
+
+@dataclasses.dataclass(frozen=True)
+class Uniform(Rule):
+    r"""Maxima as averages: every candidate of a maximum gets the same share.
+
+    $R_i = \sum_j R_j / n_j$ over the windows $j$ that hold $i$, instead of all to the winner.
+
+    Returns:
+        A rule for `reduce_max`, max pooling and the maximum of two values.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxplain
+        >>> from jaxplain.rules import Composite, Uniform
+        >>> composite = Composite([(jaxplain.Kind.MAX, Uniform())])
+        >>> jaxplain.lrp(jnp.max, composite)(jnp.array([4.0, 2.0]))
+        Array([2., 2.], dtype=float32)
+
+    References:
+        Bach et al. 2015, PLoS ONE.
+    """
+
+    kinds = Kind.MAX
+
+    def propagate(self, call: Call, relevances: Arrays) -> Propagated:
+        (relevance,) = relevances
+        if len(call.inputs) == 2:
+            half = relevance * jnp.asarray(0.5, relevance.dtype)
+            return Propagated(tuple(fit(half, x) for x in call.inputs))
+        (x,) = call.inputs
+        counts, pullback = jax.vjp(lambda x: _sum_over_members(call, x), jnp.ones_like(x))
+        return Propagated((pullback(relevance / counts)[0],))
+
+
+def _sum_over_members(call: Call, x: jax.Array) -> jax.Array:
+    """The sum over what a maximum is taken of."""
+    params = call.site.equations[0].eqn.params
+    if call.site.primitive in ("reduce_max", "reduce_min"):
+        return jnp.sum(x, axis=tuple(params["axes"]))
+    if call.site.primitive in ("cummax", "cummin"):
+        return jax.lax.cumsum(x, **params)
+    if call.site.primitive not in ("reduce_window_max", "reduce_window_min"):
+        raise NotImplementedError(
+            f"Uniform does not know the members of {call.site.primitive} at {call.site.source}: "
+            "leave this site to the default, which follows the winner."
+        )
+    zero = jnp.zeros((), x.dtype)
+    return jax.lax.reduce_window(
+        x,
+        zero,
+        jax.lax.add,
+        params["window_dimensions"],
+        params["window_strides"],
+        params["padding"],
+        params["base_dilation"],
+        params["window_dilation"],
+    )

@@ -1,0 +1,349 @@
+"""Affine sites: a dot or convolution, or a sum, with the inactive steps around it, folded.
+
+Rules that treat positive and negative weights differently need the weights: `Linear` shows a site
+as `linear(inputs, weights) + bias`, with the scaling steps folded into one effective weight.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ._chains import Effect, Step, chain_to, varying_axes
+from ._ops import Kind
+from ._trace import Equation, Program, Value, is_float
+
+
+@dataclasses.dataclass(frozen=True)
+class Linear:
+    """A site as `linear(inputs, weights) + bias`.
+
+    Args:
+        inputs: the inputs, multiplied by the scaling steps before the weights.
+        weights: the effective weights, one for each input.
+        linear: the map, linear in the inputs and linear in the weights.
+        bias: the site's value at zero input, or None where that is zero.
+        scales: what each input was multiplied by on its way in.
+    """
+
+    inputs: tuple[jax.Array, ...]
+    weights: tuple[jax.Array, ...]
+    linear: Callable[[tuple[jax.Array, ...], tuple[jax.Array, ...]], jax.Array]
+    bias: jax.Array | None
+    scales: tuple[Any, ...]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Layer:
+    """The form of an affine site: steps before the core, the core, steps after it."""
+
+    core: Equation | None
+    slot: int
+    before: tuple[Step, ...]
+    after: tuple[Step, ...]
+    # For each scaling step after the core: kernel axis for each of its operand's varying axes.
+    folds: tuple[dict[int, int], ...] = ()
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        return (*self.before, *self.after)
+
+
+def match_layer(program: Program, value: Value) -> tuple[Kind, Layer] | None:
+    """The affine site that ends in `value`, or None if no affine step computes it."""
+    end, steps = chain_to(program, value)
+    kind, slot, folded, folds = _longest_fold(program, end, steps)
+    if kind and folded == len(steps):
+        core = program.producers[end]
+        before = () if kind is Kind.SUM else _before(program, core.inputs[slot])
+        return kind, Layer(core, slot, before, tuple(steps), folds)
+    rest = _unmoved(steps[folded:])
+    if not (rest and _says_something(rest)):
+        return None
+    shifts = any(step.effect is Effect.SHIFT for step in rest)
+    return (Kind.SHIFT if shifts else Kind.SCALE), Layer(None, 0, (), rest)
+
+
+def _longest_fold(
+    program: Program, end: Value, steps: list[Step]
+) -> tuple[Kind, int, int, tuple[dict[int, int], ...]]:
+    """Kind and active slot of the core at `end`, and how many of the steps after it fold into it.
+
+    What does not fold, such as a scale that varies with the position, is a layer of its own.
+    """
+    core = program.producer(end)
+    if core is None or not program.is_active(end):
+        return Kind(0), 0, 0, ()
+    kind, slot = _core_kind(program, core)
+    if kind is Kind.SUM:
+        return kind, slot, _leading_sum(steps), ()
+    if not kind or kind not in Kind.AFFINE:
+        return Kind(0), 0, 0, ()
+    kernel_axes = _kernel_axes(core, slot)
+    axes: list[int | None] = list(range(len(core.outputs[0].shape)))
+    folds: list[dict[int, int]] = []
+    for count, step in enumerate(steps):
+        if step.effect is Effect.MOVE:
+            axes = _moved(axes, step)
+        elif step.effect is Effect.SCALE and step.other is not None:
+            origins = {axis: axes[axis] for axis in varying_axes(program, step.other)}
+            if not all(origin in kernel_axes for origin in origins.values()):
+                return kind, slot, count, tuple(folds)
+            folds.append({axis: kernel_axes[origin] for axis, origin in origins.items()})  # type: ignore[index]
+    return kind, slot, len(steps), tuple(folds)
+
+
+def _leading_sum(steps: list[Step]) -> int:
+    """How many steps after a sum belong to it: moves, then scales and shifts, no moves again."""
+    numbers = False
+    for count, step in enumerate(steps):
+        if step.effect is Effect.MOVE and numbers:
+            return count
+        numbers |= step.effect in (Effect.SCALE, Effect.SHIFT)
+    return len(steps)
+
+
+def _unmoved(steps: list[Step]) -> tuple[Step, ...]:
+    """The steps after the last one that moves."""
+    moves = [i for i, step in enumerate(steps) if step.effect is Effect.MOVE]
+    return tuple(steps[moves[-1] + 1 if moves else 0 :])
+
+
+def _says_something(steps: tuple[Step, ...]) -> bool:
+    return any(step.effect in (Effect.SCALE, Effect.SHIFT) for step in steps)
+
+
+def _before(program: Program, value: Value) -> tuple[Step, ...]:
+    """Steps just before the core, where nobody else looks and no earlier layer claims them."""
+    if program.uses[value] > 1 or value in program.inputs:
+        return ()
+    end, steps = chain_to(program, value)
+    _, _, folded, _ = _longest_fold(program, end, steps)
+    rest = _unmoved(steps[folded:])
+    return rest if _says_something(rest) else ()
+
+
+def _core_kind(program: Program, equation: Equation) -> tuple[Kind, int]:
+    active = [i for i, atom in enumerate(equation.inputs) if program.is_active(atom)]
+    if len(active) != 1:
+        return Kind(0), 0
+    return equation.op.kind, active[0]
+
+
+def _kernel_axes(core: Equation, slot: int) -> dict[int, int]:
+    """Which axis of the kernel an axis of the result comes from."""
+    if core.op.kind is Kind.CONV:
+        numbers = core.eqn.params["dimension_numbers"]
+        return {numbers.out_spec[1]: numbers.rhs_spec[0]} if slot == 0 else {}
+    contract, batch = core.eqn.params["dimension_numbers"]
+    kernel = 1 - slot
+    result: dict[int, int] = {i: axis for i, axis in enumerate(batch[kernel])}
+    place = len(batch[0])
+    for side in (0, 1):
+        rank = len(core.inputs[side].aval.shape)
+        free = [axis for axis in range(rank) if axis not in (*contract[side], *batch[side])]
+        for axis in free:
+            if side == kernel:
+                result[place] = axis
+            place += 1
+    return result
+
+
+def _moved(axes: list[int | None], step: Step) -> list[int | None]:
+    """Follow axes through a reshape or transpose; None for those that were merged or split."""
+    equation, source, target = step.equation, step.data.shape, step.output.shape
+    if equation.primitive is jax.lax.transpose_p:
+        return [axes[axis] for axis in equation.eqn.params["permutation"]]
+    result: list[int | None] = [None] * len(target)
+    for ends in (1, -1):  # equal sizes from the front, then from the back
+        for i, (left, right) in enumerate(zip(source[::ends], target[::ends], strict=False)):
+            if left != right:
+                break
+            place = i if ends == 1 else len(target) - 1 - i
+            result[place] = axes[i if ends == 1 else len(source) - 1 - i]
+    return result
+
+
+def linear_view(
+    layer: Layer, read: Callable[[Any], Any], at_zero: Callable[[], jax.Array]
+) -> Linear:
+    """A layer on given numbers; `read` gives the number of a value, `at_zero` the site's at 0."""
+    if layer.core is None:
+        return _diagonal(layer, read)
+    data = read(layer.steps[0].data if layer.before else layer.core.inputs[layer.slot])
+    entering = _affine_run(layer.before, read)
+    x = (data * entering[0]).astype(layer.core.inputs[layer.slot].aval.dtype)
+    plain = (
+        entering[1] is None and len(layer.core.inputs) - (layer.core.op.kind is not Kind.SUM) == 1
+    )
+    bias = _bias(layer.after, read) if plain else at_zero()
+    if layer.core.op.kind is Kind.SUM:
+        scale = jnp.asarray(_affine_run(layer.after, read)[0], x.dtype)
+        return Linear((x,), (scale,), _summing(layer, read), bias, (1.0,))
+    kernel = read(layer.core.inputs[1 - layer.slot])
+    weight = _fold(layer, kernel, read)
+    return Linear((x,), (weight,), _contracting(layer), bias, (entering[0],))
+
+
+def _contracting(layer: Layer) -> Callable[..., jax.Array]:
+    """The dot or convolution and what rearranges its result, without scales and shifts."""
+    core, slot = layer.core, layer.slot
+    assert core is not None
+
+    def linear(inputs: tuple[jax.Array, ...], weights: tuple[jax.Array, ...]) -> jax.Array:
+        operands = (inputs[0], weights[0]) if slot == 0 else (weights[0], inputs[0])
+        return _rearrange(layer.after, core.run(operands)[0])
+
+    return linear
+
+
+def _summing(layer: Layer, read: Callable[[Any], Any]) -> Callable[..., jax.Array]:
+    core = layer.core
+    assert core is not None
+    others = [None if i == layer.slot else read(atom) for i, atom in enumerate(core.inputs)]
+    # What is added to, by a scatter-add for instance, is part of the bias.
+    others = [jnp.zeros_like(o) if o is not None and is_float(o) else o for o in others]
+
+    def linear(inputs: tuple[jax.Array, ...], weights: tuple[jax.Array, ...]) -> jax.Array:
+        operands = [inputs[0] if other is None else other for other in others]
+        return _rearrange(layer.after, core.run(operands)[0]) * weights[0]
+
+    return linear
+
+
+def _diagonal(layer: Layer, read: Callable[[Any], Any]) -> Linear:
+    x = read(layer.steps[0].data)
+    scale, shift = _affine_run(layer.after, read)
+    dtype = layer.after[-1].output.aval.dtype
+    shift = None if shift is None else jnp.asarray(shift, dtype)
+
+    def linear(inputs: tuple[jax.Array, ...], weights: tuple[jax.Array, ...]) -> jax.Array:
+        return (inputs[0] * weights[0]).astype(dtype)
+
+    return Linear((x,), (jnp.asarray(scale, x.dtype),), linear, shift, (1.0,))
+
+
+def _rearrange(steps: tuple[Step, ...], value: jax.Array) -> jax.Array:
+    for step in steps:
+        if step.effect in (Effect.MOVE, Effect.CAST):
+            (value,) = step.equation.run([value])
+    return value
+
+
+def _affine_run(steps: tuple[Step, ...], read: Callable[[Any], Any]) -> tuple[Any, Any]:
+    """Scale and shift of a run without moves, in broadcastable shapes; shift None if none."""
+    scale: Any = 1.0
+    shift: Any = None
+    for step in steps:
+        if step.effect is Effect.MOVE:
+            continue
+        scale, shift = _advance(step, scale, read), _shifted(step, shift, read)
+    return scale, shift
+
+
+def _advance(step: Step, scale: Any, read: Callable[[Any], Any]) -> Any:
+    """The scale so far, after one more step."""
+    primitive = step.equation.primitive
+    if primitive is jax.lax.neg_p or (primitive is jax.lax.sub_p and step.slot == 1):
+        return -scale
+    if step.effect is Effect.SCALE:
+        other = read(step.other)
+        return scale * other if primitive is jax.lax.mul_p else scale / other
+    return scale
+
+
+def _shifted(step: Step, shift: Any, read: Callable[[Any], Any]) -> Any:
+    """The shift so far, after one more step: what the step makes of it, or of zero."""
+    if step.effect is Effect.SHIFT:
+        other = read(step.other)
+        if step.equation.primitive is not jax.lax.sub_p:
+            return other if shift is None else shift + other
+        before = 0.0 if shift is None else shift
+        return before - other if step.slot == 0 else other - before
+    if shift is None:
+        return None
+    if step.effect is Effect.CAST:
+        return shift.astype(step.output.aval.dtype)
+    return _advance(step, shift, read)
+
+
+def _bias(steps: tuple[Step, ...], read: Callable[[Any], Any]) -> Any:
+    """The value of the steps after the core at zero, in a shape that broadcasts to the result."""
+    bias: Any = None
+    for step in steps:
+        if step.effect is not Effect.MOVE:
+            bias = _shifted(step, bias, read)
+        elif bias is not None:
+            full = jnp.broadcast_to(bias, step.data.shape)
+            (bias,) = step.equation.run([full])
+    return bias
+
+
+def _fold(layer: Layer, kernel: jax.Array, read: Callable[[Any], Any]) -> jax.Array:
+    """The kernel times all scales after the core."""
+    folds = iter(layer.folds)
+    for step in layer.after:
+        primitive = step.equation.primitive
+        if primitive is jax.lax.neg_p or (primitive is jax.lax.sub_p and step.slot == 1):
+            kernel = -kernel
+        elif step.effect is Effect.SCALE:
+            scale = _on_kernel(read(step.other), next(folds), kernel.ndim)
+            scale = scale.astype(kernel.dtype)
+            kernel = kernel * scale if primitive is jax.lax.mul_p else kernel / scale
+    return kernel
+
+
+def _on_kernel(scale: Any, fold: dict[int, int], rank: int) -> jax.Array:
+    """A scale of the result as a scale of the kernel; it is constant along all other axes."""
+    scale = jnp.asarray(scale)
+    axes = sorted(fold)
+    index = tuple(slice(None) if axis in fold else 0 for axis in range(scale.ndim))
+    scale = scale[index]
+    shape = [1] * rank
+    for place, axis in enumerate(axes):
+        shape[fold[axis]] = scale.shape[place]
+    order = np.argsort([fold[axis] for axis in axes])
+    return jnp.transpose(scale, order).reshape(shape)
+
+
+def single_layer(equation: Equation, slot: int, kind: Kind) -> Layer:
+    """The form of one scaling or shifting equation by itself."""
+    effect = Effect.SCALE if kind is Kind.SCALE else Effect.SHIFT
+    return Layer(None, 0, (), (Step(effect, equation, slot),))
+
+
+def sum_view(inputs: Sequence[jax.Array], evaluate: Callable[..., jax.Array]) -> Linear:
+    """A sum of several active values, such as a scatter-add onto one, with weights 1."""
+
+    def linear(inputs: tuple[jax.Array, ...], weights: tuple[jax.Array, ...]) -> jax.Array:
+        return evaluate([x * w for x, w in zip(inputs, weights, strict=True)])
+
+    ones = tuple(jnp.ones((), x.dtype) for x in inputs)
+    return Linear(tuple(inputs), ones, linear, None, (1.0,) * len(ones))
+
+
+def add_view(equation: Equation, read: Callable[[Any], Any]) -> Linear:
+    """The sum or difference of two active values as a linear map with weights 1 and ±1."""
+    left, right = (read(atom) for atom in equation.inputs)
+    sign = -1 if equation.primitive is jax.lax.sub_p else 1
+
+    def linear(inputs: tuple[jax.Array, ...], weights: tuple[jax.Array, ...]) -> jax.Array:
+        return inputs[0] * weights[0] + inputs[1] * weights[1]
+
+    ones = (jnp.ones((), left.dtype), jnp.full((), sign, right.dtype))
+    return Linear((left, right), ones, linear, None, (1.0, 1.0))
+
+
+def values_of(layer: Layer) -> list[Equation]:
+    """The equations of a layer in the order of execution."""
+    core = [] if layer.core is None else [layer.core]
+    return [
+        *(step.equation for step in layer.before),
+        *core,
+        *(step.equation for step in layer.after),
+    ]

@@ -1,0 +1,78 @@
+"""Paths of equations: the named scopes around them, repeated calls numbered, and globs over them.
+
+linen modules open a scope for each of their calls, `jaxplain.flax.named` does it for nnx, and
+`jax.named_scope` for everything else.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from ._trace import Equation, Program, is_literal
+
+
+def paths(program: Program) -> dict[Equation, str]:
+    """A path for each equation; the calls of a module that is called twice are `d#0` and `d#1`.
+
+    A scope that reads a parameter a second time in the same way has been entered again.
+    """
+    calls: dict[tuple[str, ...], int] = {}
+    seen: dict[tuple[str, ...], set[Any]] = {}
+    numbers: dict[Equation, int] = {}
+    for equation in program.equations:
+        scope = equation.scopes
+        parameters = {
+            (equation.primitive, atom)
+            for atom in equation.inputs
+            if not is_literal(atom)
+            and not program.is_dependent(atom)
+            and program.producer(atom) is None
+        }
+        if parameters & seen.setdefault(scope, set()):
+            calls[scope] = calls.get(scope, 0) + 1
+            seen[scope] = set()
+        seen[scope] |= parameters
+        numbers[equation] = calls.get(scope, 0)
+    return {
+        equation: "/".join(equation.scopes)
+        + (f"#{number}" if equation.scopes and calls.get(equation.scopes) else "")
+        for equation, number in numbers.items()
+    }
+
+
+def matches(glob: str, path: str) -> bool:
+    """Whether a path fits a glob: `*` within a name, `**` over any number of names.
+
+    A glob without `#` fits every call of a scope.
+    """
+    if "#" not in glob:
+        path = path.split("#")[0]
+    return _pattern(glob).fullmatch(path) is not None
+
+
+def _pattern(glob: str) -> re.Pattern[str]:
+    parts = glob.split("/")
+    pattern = ""
+    for i, part in enumerate(parts):
+        last = i == len(parts) - 1
+        if part == "**":
+            pattern += "(?:.*)" if last else "(?:[^/]+/)*"
+        else:
+            pattern += re.escape(part).replace(r"\*", "[^/]*").replace(r"\?", "[^/]")
+            pattern += "" if last else "/"
+    # "a/**" fits "a" itself too.
+    return re.compile(pattern.replace("/(?:.*)", "(?:/.*)?"))
+
+
+def nearest(glob: str, known: Iterable[str]) -> list[str]:
+    """The known paths most like a glob that fits none, for messages."""
+    candidates = list(dict.fromkeys(path for path in known if path))
+    plain = glob.replace("*", "").strip("/")
+    last = plain.rsplit("/", 1)[-1]
+    close = difflib.get_close_matches(plain, candidates, n=3, cutoff=0.3)
+    tails = {path.rsplit("/", 1)[-1]: path for path in candidates}
+    close += [tails[name] for name in difflib.get_close_matches(last, tails, n=3, cutoff=0.5)]
+    return list(dict.fromkeys(close))[:4] or candidates[:4]

@@ -1,0 +1,273 @@
+"""Sites: the equations of a program grouped into layer-like steps, for rules to act on."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import jax
+
+from . import _names
+from ._affine import (
+    Layer,
+    Linear,
+    add_view,
+    linear_view,
+    match_layer,
+    single_layer,
+    sum_view,
+    values_of,
+)
+from ._clusters import between, entries
+from ._ops import Kind
+from ._patterns import Exponential, Normalization, match_exponential, match_normalization
+from ._trace import Atom, Equation, Program, Value, is_literal, uniform_constants
+
+Form: TypeAlias = Layer | Exponential | Normalization | None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Site:
+    """One layer-like step of a program: what a rule is chosen for and acts on.
+
+    Args:
+        kind: what the step does.
+        path: the named scopes around it, `"CNN/Conv_0"`; repeated calls are `d#0`, `d#1`.
+        primitive: the name of its main primitive.
+        inputs: the active values that it reads, which relevance flows back to.
+        operands: the inactive values that it reads: weights, biases, masks, indices.
+        outputs: the active values that it computes.
+        equations: its equations, in the order of execution.
+        form: what the grouping knows about it.
+        source: the user's line, `model.py:12 (__call__)`.
+        constants: the operands that are one literal number everywhere.
+        depth: how many affine layers lie before it, on the longest way from an explained input.
+        first: whether no affine layer lies before it.
+        last: whether no affine layer lies after it.
+        origins: for each input the kind of the site that made it, movement and scaling left out.
+        nonnegative: for each input whether it is known to be non-negative, whatever `x` is.
+
+    Returns:
+        Called on numbers for `inputs` and `operands`, the numbers of `outputs`.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxplain
+        >>> table = jaxplain.show(lambda x: jnp.tanh(2 * x).sum())(jnp.ones(3))
+        >>> [row.kind for row in table.rows]
+        ['SCALE', 'ELEMENTWISE', 'SUM']
+    """
+
+    kind: Kind
+    path: str
+    primitive: str
+    inputs: tuple[Value, ...]
+    operands: tuple[Value, ...]
+    outputs: tuple[Value, ...]
+    equations: tuple[Equation, ...]
+    form: Form
+    source: str
+    constants: dict[Value, Any]
+    depth: int = 0
+    first: bool = True
+    last: bool = True
+    origins: tuple[Kind, ...] = ()
+    nonnegative: tuple[bool, ...] = ()
+
+    def __call__(self, inputs: Sequence[Any], operands: Sequence[Any]) -> tuple[Any, ...]:
+        """Evaluate the site."""
+        return self._run(inputs, operands, None)
+
+    def detached(self, inputs: Sequence[Any], operands: Sequence[Any]) -> tuple[Any, ...]:
+        """Evaluate the site with the scale of a normalisation held constant."""
+        scale = self.form.scale if isinstance(self.form, Normalization) else None
+        return self._run(inputs, operands, scale)
+
+    def _run(
+        self, inputs: Sequence[Any], operands: Sequence[Any], constant: Value | None
+    ) -> tuple[Any, ...]:
+        values = self._values(inputs, operands)
+        for equation in self.equations:
+            results = equation.run([_read(values, atom) for atom in equation.inputs])
+            values.update(zip(equation.outputs, results, strict=True))
+            if constant is not None and constant in equation.outputs:
+                values[constant] = jax.lax.stop_gradient(values[constant])
+        return tuple(values[value] for value in self.outputs)
+
+    def linear(self, inputs: Sequence[Any], operands: Sequence[Any]) -> Linear:
+        """The site as a linear map with effective weights; for kinds in `Kind.LINEAR`."""
+        values = self._values(inputs, operands)
+
+        def read(atom: Atom) -> Any:
+            return _read(values, atom)
+
+        if isinstance(self.form, Layer):
+
+            def at_zero() -> jax.Array:
+                zeros = [jax.numpy.zeros_like(x) for x in inputs]
+                value: jax.Array = self(zeros, operands)[0]
+                return value
+
+            return linear_view(self.form, read, at_zero)
+        if self.kind is Kind.ADD:
+            return add_view(self.equations[0], read)
+        return sum_view(inputs, lambda xs: self(xs, operands)[0])
+
+    @property
+    def label(self) -> str:
+        """The path, or what stands for it where there are no scopes."""
+        return self.path or self.primitive
+
+    def _values(self, inputs: Sequence[Any], operands: Sequence[Any]) -> dict[Value, Any]:
+        values = dict(zip(self.inputs, inputs, strict=True))
+        values.update(zip(self.operands, operands, strict=True))
+        return values
+
+
+def _read(values: dict[Value, Any], atom: Atom) -> Any:
+    return atom.val if is_literal(atom) else values[atom]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Grouped:
+    """A program as the sites and inactive equations that its outputs need, in order."""
+
+    program: Program
+    steps: tuple[Site | Equation, ...]
+    bodies: dict[Equation, tuple[Grouped, ...]]
+
+    @property
+    def sites(self) -> list[Site]:
+        return [step for step in self.steps if isinstance(step, Site)]
+
+    def all_sites(self) -> list[Site]:
+        """The sites of this program and of all programs inside, in order."""
+        found: list[Site] = []
+        for site in self.sites:
+            found.append(site)
+            if site.kind is Kind.CALL:
+                for body in self.bodies.get(site.equations[0], ()):
+                    found += body.all_sites()
+        return found
+
+
+def group(program: Program, outputs: Sequence[Atom] | None = None) -> Grouped:
+    """Group a program from its outputs backwards: only what they need becomes a step."""
+    finder = _Finder(program)
+    needed = {a for a in (program.outputs if outputs is None else outputs) if not is_literal(a)}
+    steps: list[Site | Equation] = []
+    bodies: dict[Equation, tuple[Grouped, ...]] = {}
+    for equation in reversed(program.equations):
+        wanted = [value for value in equation.outputs if value in needed]
+        if not wanted:
+            continue
+        if not any(program.is_active(value) for value in equation.outputs):
+            steps.append(equation)
+            needed.update(atom for atom in equation.inputs if not is_literal(atom))
+            continue
+        if equation.bodies:
+            bodies[equation] = tuple(map(group, equation.bodies))
+        site = finder.site(equation)
+        steps.append(site)
+        needed.update((*site.inputs, *site.operands))
+    return Grouped(program, tuple(reversed(steps)), bodies)
+
+
+class _Finder:
+    """Finds the site that ends in an equation: the largest pattern that fits."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.entries = entries(program)
+        self.paths = _names.paths(program)
+
+    def site(self, equation: Equation) -> Site:
+        value = equation.outputs[0]
+        if len(equation.outputs) == 1:
+            for match in (self._exponential, self._normalization, self._layer, self._activation):
+                if (site := match(value)) is not None:
+                    return site
+        return self._single(equation)
+
+    def _exponential(self, value: Value) -> Site | None:
+        found = match_exponential(self.program, value)
+        return None if found is None else self._spanning(value, *found)
+
+    def _normalization(self, value: Value) -> Site | None:
+        found = match_normalization(self.program, value)
+        return None if found is None else self._spanning(value, *found)
+
+    def _spanning(self, value: Value, kind: Kind, root: Value, form: Form) -> Site:
+        """All equations from `root` to `value`."""
+        equations = between(self.program, value, frozenset({root}))
+        return self._make(kind, equations, [root], [value], form, equations[-1])
+
+    def _layer(self, value: Value) -> Site | None:
+        found = match_layer(self.program, value)
+        if found is None:
+            return None
+        kind, layer = found
+        equations = values_of(layer)
+        main = layer.core or equations[0]
+        slot = layer.steps[0].slot if layer.core is None or layer.before else layer.slot
+        data = equations[0].inputs[slot]
+        return self._make(kind, equations, [data], [value], layer, main)
+
+    def _activation(self, value: Value) -> Site | None:
+        entry = self.entries.get(value)
+        if entry is None or not self.program.is_active(entry):
+            return None
+        equations = between(self.program, value, frozenset({entry}))
+        if len(equations) == 1:
+            return self._single(equations[0])
+        return self._make(Kind.ELEMENTWISE, equations, [entry], [value], None, equations[-1])
+
+    def _single(self, equation: Equation) -> Site:
+        kind = _alone(self.program, equation)
+        inputs = list(dict.fromkeys(a for a in equation.inputs if self.program.is_active(a)))
+        form = None
+        if kind in Kind.SCALE | Kind.SHIFT and kind:
+            form = single_layer(equation, equation.inputs.index(inputs[0]), kind)
+        return self._make(kind, [equation], inputs, list(equation.outputs), form, equation)
+
+    def _make(
+        self,
+        kind: Kind,
+        equations: list[Equation],
+        inputs: list[Value],
+        outputs: list[Value],
+        form: Form,
+        main: Equation,
+    ) -> Site:
+        made = {value for equation in equations for value in equation.outputs} | set(inputs)
+        read = (a for e in equations for a in e.inputs if not is_literal(a) and a not in made)
+        operands = tuple(dict.fromkeys(read))
+        path = self.paths[main]
+        primitive = main.primitive.name
+        if kind is Kind.NAME:
+            path = "/".join(filter(None, (path, str(main.eqn.params["name"]))))
+        return Site(
+            kind, path, primitive, tuple(inputs), operands, tuple(outputs), tuple(equations),
+            form, main.source, uniform_constants(self.program, operands),
+        )  # fmt: skip
+
+
+# With one active operand, a binary primitive is something simpler.
+_ALONE: dict[Kind, Kind] = {
+    Kind.ADD: Kind.SHIFT,
+    Kind.DIVISION: Kind.ELEMENTWISE,
+    Kind.PRODUCT: Kind.SCALE,
+}
+
+
+def _alone(program: Program, equation: Equation) -> Kind:
+    """The kind of one equation by itself, given how many of its operands are active."""
+    kind = equation.op.kind
+    operands = [atom for atom in equation.inputs if program.is_active(atom)]
+    if kind in Kind.AFFINE and kind and len(operands) == 2:
+        return Kind.PRODUCT
+    if kind is Kind.MAX and equation.op.pointwise and len(operands) == 1:
+        return Kind.ELEMENTWISE
+    if equation.op.pointwise and len(operands) == 1 and len(equation.inputs) == 2:
+        return _ALONE.get(kind, kind)
+    return kind

@@ -1,0 +1,233 @@
+"""Trace a function into a flat program: nested `jax.jit` calls inlined, active values known."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .. import _compat
+from .._types import PyTree
+from . import _calls
+from ._ops import Kind, Op, op_of
+
+
+class Value:
+    """One intermediate result; compared by identity."""
+
+    __slots__ = ("aval",)
+
+    def __init__(self, aval: Any) -> None:
+        self.aval = aval
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.aval.shape)
+
+
+Atom: TypeAlias = Any  # a Value, or a literal with its number in `.val`
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Equation:
+    """One step of a program: a jaxpr equation on this program's own values."""
+
+    eqn: Any
+    inputs: tuple[Atom, ...]
+    outputs: tuple[Value, ...]
+    scopes: tuple[str, ...]
+    calls: tuple[Any, ...] = ()  # the calls that it was inlined from, outermost first
+    bodies: tuple[Program, ...] = ()  # what scan, cond and remat call
+
+    @property
+    def op(self) -> Op:
+        return op_of(self.eqn.primitive)
+
+    @property
+    def primitive(self) -> Any:
+        return self.eqn.primitive
+
+    @property
+    def source(self) -> str:
+        """The user's line; that of the call where the equation itself knows none."""
+        lines = (_compat.source_line(eqn) for eqn in (self.eqn, *reversed(self.calls)))
+        return next((line for line in lines if line), "an unknown line")
+
+    def run(self, operands: Sequence[Any]) -> list[Any]:
+        """The equation as it was written."""
+        return _compat.bind(self.eqn, *operands)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Program:
+    """A straight line of equations.
+
+    Active values carry derivatives from an explained input; dependent ones are also those that
+    change with it without a derivative: indices, truth values, what stands under stop_gradient.
+    """
+
+    inputs: tuple[Value, ...]
+    constants: dict[Value, Any]
+    equations: tuple[Equation, ...]
+    outputs: tuple[Atom, ...]
+    active: frozenset[Value]
+    dependent: frozenset[Value]
+    producers: dict[Value, Equation]
+    uses: dict[Value, int]
+
+    @functools.cached_property
+    def order(self) -> dict[Equation, int]:
+        """The place of each equation in the order of execution."""
+        return {equation: i for i, equation in enumerate(self.equations)}
+
+    def producer(self, atom: Atom) -> Equation | None:
+        """The equation that computes a value; None for inputs, constants and literals."""
+        return None if is_literal(atom) else self.producers.get(atom)
+
+    def is_active(self, atom: Atom) -> bool:
+        return not is_literal(atom) and atom in self.active
+
+    def is_dependent(self, atom: Atom) -> bool:
+        return not is_literal(atom) and atom in self.dependent
+
+
+@dataclasses.dataclass(frozen=True)
+class Traced:
+    """A function traced at its arguments: build programs from it, and restore its output."""
+
+    closed: Any
+    structure: Any
+
+    def program(self, opened: frozenset[int] | None = None) -> Program:
+        """The program; of the custom-derivative calls only those `opened` are inlined (or all)."""
+        mask = [True] * len(self.closed.jaxpr.invars)
+        return _build(self.closed, mask, mask, (), (), opened)
+
+    def restore(self, outputs: Sequence[Any]) -> PyTree:
+        return jax.tree.unflatten(self.structure, outputs)
+
+
+def trace(function: Callable[..., PyTree], *args: PyTree) -> Traced:
+    """Trace `function`; what it closes over stays closed over, tracers included."""
+    closed, shapes = jax.make_jaxpr(function, return_shape=True)(*args)
+    return Traced(closed, jax.tree.structure(shapes))
+
+
+def is_literal(atom: Atom) -> bool:
+    return isinstance(atom, _compat.Literal)
+
+
+def is_float(aval: Any) -> bool:
+    return bool(jnp.issubdtype(aval.dtype, jnp.inexact))
+
+
+def uniform_constants(program: Program, operands: tuple[Value, ...]) -> dict[Value, Any]:
+    """The operands that are one literal number everywhere, such as `broadcast(0.0)`."""
+    found: dict[Value, Any] = {}
+    for operand in operands:
+        atom: Any = operand
+        while (equation := program.producer(atom)) is not None:
+            if equation.primitive is not jax.lax.broadcast_in_dim_p:
+                break
+            atom = equation.inputs[0]
+        if is_literal(atom):
+            found[operand] = np.asarray(atom.val, operand.aval.dtype)
+    return found
+
+
+def _build(
+    closed: Any,
+    active: Sequence[bool],
+    dependent: Sequence[bool],
+    scopes: tuple[str, ...],
+    calls: tuple[Any, ...],
+    opened: frozenset[int] | None,
+) -> Program:
+    builder = _Builder(opened)
+    inputs = [Value(var.aval) for var in closed.jaxpr.invars]
+    builder.active.update(v for v, on in zip(inputs, active, strict=True) if on)
+    builder.dependent.update(v for v, on in zip(inputs, dependent, strict=True) if on)
+    outputs = builder.inline(closed, inputs, scopes, calls)
+    uses: dict[Value, int] = {}
+    for atom in (atom for e in builder.equations for atom in e.inputs if not is_literal(atom)):
+        uses[atom] = uses.get(atom, 0) + 1
+    for atom in (atom for atom in outputs if not is_literal(atom)):
+        uses[atom] = uses.get(atom, 0) + 1
+    return Program(
+        tuple(inputs),
+        builder.constants,
+        tuple(builder.equations),
+        tuple(outputs),
+        frozenset(builder.active),
+        frozenset(builder.dependent),
+        {value: e for e in builder.equations for value in e.outputs},
+        uses,
+    )
+
+
+class _Builder:
+    """Collects the equations of one program while jaxprs are inlined into it."""
+
+    def __init__(self, opened: frozenset[int] | None) -> None:
+        self.opened = opened
+        self.equations: list[Equation] = []
+        self.constants: dict[Value, Any] = {}
+        self.active: set[Value] = set()
+        self.dependent: set[Value] = set()
+
+    def inline(
+        self, closed: Any, inputs: Sequence[Atom], scopes: tuple[str, ...], calls: tuple[Any, ...]
+    ) -> list[Atom]:
+        """Append a jaxpr's equations; returns its outputs as values of this program."""
+        jaxpr = closed.jaxpr
+        atoms: dict[Any, Atom] = dict(zip(jaxpr.invars, inputs, strict=True))
+        for var, constant in zip(jaxpr.constvars, closed.consts, strict=True):
+            atoms[var] = Value(var.aval)
+            self.constants[atoms[var]] = constant
+
+        def read(atom: Any) -> Atom:
+            return atom if is_literal(atom) else atoms[atom]
+
+        for eqn in jaxpr.eqns:
+            operands = [read(atom) for atom in eqn.invars]
+            inside = (*scopes, *_compat.scopes(eqn))
+            custom = _compat.custom_call(eqn)
+            if (inner := _compat.inlined(eqn)) is not None:
+                results = self.inline(inner, operands, inside, (*calls, eqn))
+            elif custom is not None and (self.opened is None or id(eqn) in self.opened):
+                results = self.inline(custom, operands, inside, (*calls, eqn))
+            else:
+                results = self.append(eqn, operands, inside, calls)
+            atoms.update(zip(eqn.outvars, results, strict=True))
+        return [read(atom) for atom in jaxpr.outvars]
+
+    def append(
+        self, eqn: Any, operands: list[Atom], scopes: tuple[str, ...], calls: tuple[Any, ...]
+    ) -> list[Atom]:
+        active = [not is_literal(a) and a in self.active for a in operands]
+        dependent = [not is_literal(a) and a in self.dependent for a in operands]
+        outputs = [Value(var.aval) for var in eqn.outvars]
+        bodies: tuple[Program, ...] = ()
+        active_out = dependent_out = [any(dependent)] * len(outputs)
+        if eqn.primitive is _compat.stop_gradient_p:
+            active_out = [False]
+        elif op_of(eqn.primitive).kind is Kind.CALL and any(dependent):
+
+            def nested(closed: Any, active: Sequence[bool], dependent: Sequence[bool]) -> Program:
+                return _build(closed, active, dependent, scopes, calls, self.opened)
+
+            bodies, active_out, dependent_out = _calls.bodies(eqn, active, dependent, nested)
+        else:
+            active_out = [any(active)] * len(outputs)
+        for value, is_active, is_dependent in zip(outputs, active_out, dependent_out, strict=True):
+            if is_dependent:
+                self.dependent.add(value)
+            if is_active and is_float(value.aval):
+                self.active.add(value)
+        self.equations.append(Equation(eqn, tuple(operands), tuple(outputs), scopes, calls, bodies))
+        return list(outputs)
