@@ -6,6 +6,7 @@ import os
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 from jax.extend import core, source_info_util
 from jax.extend.core import primitives
 
@@ -19,9 +20,7 @@ def primitive(name: str) -> Any:
 
 
 # JAX exports no name for it; it is what `jax.lax.stop_gradient` leaves in a jaxpr.
-stop_gradient_p = (
-    jax.make_jaxpr(jax.lax.stop_gradient)(jax.ShapeDtypeStruct((), "float32")).eqns[0].primitive
-)
+stop_gradient_p = jax.make_jaxpr(jax.lax.stop_gradient)(np.zeros((), np.float32)).eqns[0].primitive
 name_p = primitives.name_p
 scan_p, cond_p, while_p, remat_p = (
     primitives.scan_p,

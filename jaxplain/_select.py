@@ -66,6 +66,38 @@ def select(f: Model) -> Model:
     return named(selected, "select", f)
 
 
+def contrast(f: Model) -> Model:
+    r"""Why this output rather than that one: `contrast(f)(x, k, other)` is `f(x)[k] - f(x)[other]`.
+
+    Args:
+        f: a function `f(x, *args) -> array` of one example.
+
+    Returns:
+        A function `(x, k, other, *args) -> array`, with `k` and `other` as for `select`.
+
+    Raises:
+        IndexError: a concrete index is out of range, as for `select`.
+        TypeError: an index is not an integer.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, jaxplain
+        >>> logits = lambda x: jnp.array([[1.0, 2.0], [3.0, 4.0]]) @ x
+        >>> jax.grad(jaxplain.contrast(logits))(jnp.ones(2), 1, 0)
+        Array([2., 2.], dtype=float32)
+
+    Notes:
+        Methods that go back layer by layer start both logits with relevance of their own sign.
+    """
+
+    def difference(x: Any, k: Any, other: Any, *args: Any, **kwargs: Any) -> jax.Array:
+        output = f(x, *args, **kwargs)
+        chosen = select(lambda x: output)
+        result: jax.Array = chosen(x, k) - chosen(x, other)
+        return result
+
+    return named(difference, "contrast", f)
+
+
 def _check_index(index: tuple[Any, ...], output: jax.Array, f: Model) -> None:
     if len(index) > output.ndim:
         raise IndexError(

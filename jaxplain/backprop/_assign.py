@@ -16,6 +16,11 @@ from ._linear import Epsilon, Norm
 from ._nonlinear import Follow, Numerator, Pass, Product, Softmax
 from ._rule import Rule
 
+
+class UnmatchedWarning(UserWarning):
+    """A pair of a composite that matched no site."""
+
+
 DEFAULTS: dict[Kind, Rule] = {
     Kind.DENSE: Epsilon(),
     Kind.CONV: Epsilon(),
@@ -121,4 +126,4 @@ def _warn_unmatched(composite: Composite, sites: list[Site]) -> None:
                 else " No site of this model has a path: name parts of it with jax.named_scope, "
                 "or wrap an nnx model with jaxplain.flax.named."
             )
-        warnings.warn(message + " jaxplain.show lists all sites.", UserWarning, stacklevel=2)
+        warnings.warn(message + " jaxplain.show lists all sites.", UnmatchedWarning, stacklevel=2)

@@ -98,9 +98,9 @@ class WSquare(LinearRule):
 
     Example:
         >>> import jax.numpy as jnp, jaxplain
-        >>> f = lambda x: x @ jnp.array([3.0, -1.0])
+        >>> f = lambda x: x @ jnp.array([1.0, -1.0])
         >>> jaxplain.lrp(f, jaxplain.rules.WSquare(), seed="one")(jnp.ones(2)).round(2)
-        Array([0.9, 0.1], dtype=float32)
+        Array([0.5, 0.5], dtype=float32)
 
     References:
         Montavon et al. 2017, Pattern Recognition.

@@ -17,7 +17,7 @@ from ..program import _show
 from ..program._ops import Kind
 from ..program._run import tap_tree
 from ..program._sites import Grouped, Site
-from ..program._trace import Equation
+from ..program._trace import Equation, Value
 from ._rule import COLUMNS, Rule
 
 
@@ -130,13 +130,13 @@ def taps_for(grouped: Grouped, assigned: Mapping[Site, Rule], leaves: Sequence[A
 def _zero_weights(site: Site) -> Any:
     """Zeros like the effective weights of a layer."""
 
-    def shape(values: Sequence[Any]) -> Any:
-        return jax.ShapeDtypeStruct(values.shape, values.aval.dtype)  # type: ignore[attr-defined]
+    def shapes(values: Sequence[Value]) -> list[Any]:
+        return [jax.core.ShapedArray(v.shape, v.aval.dtype) for v in values]
 
     weights = jax.eval_shape(
         lambda inputs, operands: site.linear(inputs, operands).weights,
-        [shape(v) for v in site.inputs],
-        [shape(v) for v in site.operands],
+        shapes(site.inputs),
+        shapes(site.operands),
     )
     return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), weights)
 
@@ -168,7 +168,17 @@ def gather(
     dtype = wide(seed.dtype)
     columns = jnp.stack(entries, axis=-1) if entries else jnp.zeros((len(COLUMNS), 0), dtype)
     total = sum(jnp.sum(leaf.astype(dtype)) for leaf in jax.tree.leaves(relevance))
-    ledger = Ledger(tuple(rows), *columns, seed=seed.astype(dtype), inputs=total)
+    received, size, distributed, bias, stabilizer = columns
+    ledger = Ledger(
+        tuple(rows),
+        received=received,
+        size=size,
+        distributed=distributed,
+        bias=bias,
+        stabilizer=stabilizer,
+        seed=seed.astype(dtype),
+        inputs=total,
+    )
     return {"ledger": ledger, "relevance": relevances, "weights": weights}
 
 

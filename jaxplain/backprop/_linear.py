@@ -179,10 +179,12 @@ def _offset(call: Call) -> jax.Array:
     """The additive part of a site that is affine in its inputs: its value less its linear part."""
 
     def evaluate(*inputs: jax.Array) -> jax.Array:
-        return call.site.detached(inputs, call.operands)[0]
+        result: jax.Array = call.site.detached(inputs, call.operands)[0]
+        return result
 
     value, linear = jax.jvp(evaluate, call.inputs, call.inputs)
-    return value - linear
+    offset: jax.Array = value - linear
+    return offset
 
 
 @dataclasses.dataclass(frozen=True)
@@ -223,7 +225,7 @@ class Norm(Epsilon):
 
     Example:
         >>> import jax.numpy as jnp, jaxplain
-        >>> jaxplain.lrp(lambda x: x.sum(), jaxplain.rules.Norm())(jnp.array([1.0, 3.0])).round(3)
+        >>> jaxplain.lrp(lambda x: x.sum(), jaxplain.rules.Norm(0.0))(jnp.array([1.0, 3.0]))
         Array([1., 3.], dtype=float32)
 
     References:
@@ -357,11 +359,11 @@ class Gamma(LinearRule):
 
     Example:
         >>> import jax, jax.numpy as jnp, jaxplain
-        >>> f = lambda x: x @ jnp.array([2.0, -1.0])
+        >>> f = lambda x: x @ jnp.array([3.0, -2.0])
         >>> sweep = lambda gamma: jaxplain.lrp(f, jaxplain.rules.Gamma(gamma))(jnp.ones(2))
         >>> jax.vmap(sweep)(jnp.array([0.0, 1.0])).round(2)
-        Array([[ 2.  , -1.  ],
-               [ 1.33, -0.33]], dtype=float32)
+        Array([[ 3. , -2. ],
+               [ 1.5, -0.5]], dtype=float32)
 
     References:
         Montavon et al. 2019, Layer-wise relevance propagation: an overview, Springer LNCS 11700.
@@ -418,9 +420,9 @@ class Interpolated(LinearRule):
 
     Example:
         >>> import jax.numpy as jnp, jaxplain
-        >>> f = lambda x: x @ jnp.array([2.0, -1.0])
+        >>> f = lambda x: x @ jnp.array([3.0, -2.0])
         >>> jaxplain.lrp(f, jaxplain.rules.Interpolated(0.5))(jnp.ones(2)).round(2)
-        Array([ 1.33, -0.33], dtype=float32)
+        Array([ 1.5, -0.5], dtype=float32)
 
     References:
         Montavon et al. 2018, Methods for interpreting and understanding deep neural networks,

@@ -17,7 +17,9 @@ from ..program._trace import trace
 from ._assign import DEFAULTS, assign
 from ._composite import Composite, as_composite
 from ._ledger import gather, taps_for
+from ._presets import deep_taylor as deep_taylor_preset
 from ._presets import epsilon
+from ._presets import excitation_backprop as excitation_preset
 from ._rule import Rule
 from ._spread import spread_bias
 
@@ -118,3 +120,73 @@ def _propagate(
     if not info:
         return result
     return result, Info(**gather(grouped, assigned, reports, start, relevance))
+
+
+def deep_taylor(
+    f: Model, low: Any = None, high: Any = None, *, argnums: Argnums = 0, info: bool = False
+) -> Attribution:
+    r"""Deep Taylor decomposition: relevance of the positive score by local Taylor expansions.
+
+    z⁺ in all layers; in the first, zᴮ where the inputs are known to lie between `low` and `high`,
+    w² where they are not.
+
+    Args:
+        f: the model, `f(x, *args) -> scalar` of one example.
+        low: lower bound of the inputs, a number or an array that broadcasts to the input.
+        high: upper bound, likewise.
+        argnums: the argument (or arguments) to explain, as in `jax.grad`.
+        info: also return an `Info` with the ledger, as `lrp` does.
+
+    Returns:
+        A function with the arguments of `f` that returns relevance like `x`, non-negative where
+        the score is positive and the model is built of ReLUs.
+
+    Raises:
+        ValueError: only one bound is given, or `low` exceeds `high`.
+        TypeError: when called, if `f` is not scalar or `x` is not floating.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxplain
+        >>> f = lambda x: jnp.maximum(x @ jnp.array([3.0, -1.0]), 0)
+        >>> jaxplain.deep_taylor(f, 0.0, 1.0)(jnp.array([1.0, 0.0])).round(2)
+        Array([2.25, 0.75], dtype=float32)
+
+    Notes:
+
+    References:
+        Montavon et al. 2017, Explaining nonlinear classification decisions with deep Taylor
+        decomposition, Pattern Recognition.
+    """
+    explain = lrp(f, deep_taylor_preset(low, high), argnums=argnums, info=info)
+    return named(explain, "deep_taylor", f)
+
+
+def excitation_backprop(f: Model, *, argnums: Argnums = 0, info: bool = False) -> Attribution:
+    r"""Excitation backprop: the probability that each input wins a walk down excitatory weights.
+
+    A winner is drawn at the output; each winner's winner below is drawn in proportion to
+    $x_i^+ w_{ij}^+ + x_i^- w_{ij}^-$.
+
+    Args:
+        f: the model, `f(x, *args) -> scalar` of one example.
+        argnums: the argument (or arguments) to explain, as in `jax.grad`.
+        info: also return an `Info` with the ledger, as `lrp` does.
+
+    Returns:
+        A function with the arguments of `f` that returns probabilities like `x`; they sum to one
+        less what positive biases win.
+
+    Raises:
+        TypeError: when called, if `f` is not scalar or `x` is not floating.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxplain
+        >>> explain = jaxplain.excitation_backprop(lambda x: x @ jnp.array([2.0, 2.0, -1.0]))
+        >>> explain(jnp.ones(3)).round(2)
+        Array([0.5, 0.5, 0. ], dtype=float32)
+
+    References:
+        Zhang et al. 2018, Top-down neural attention by excitation backprop, IJCV.
+    """
+    explain = lrp(f, excitation_preset(), seed="one", argnums=argnums, info=info)
+    return named(explain, "excitation_backprop", f)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -14,10 +16,10 @@ from ..program._flow import annotate
 from ..program._ops import Kind
 from ..program._rectifiers import is_rectifier
 from ..program._run import Call, replay
-from ..program._sites import Site, group
+from ..program._sites import Grouped, Site, group
 from ..program._trace import trace
-from ._assign import assign
-from ._composite import Composite, Selector, as_composite
+from ._assign import UnmatchedWarning, assign
+from ._composite import Composite, as_composite
 from ._rule import Arrays, Propagated, Rule
 
 
@@ -56,34 +58,27 @@ def modified_grad(f: Model, composite: Composite | Rule, *, argnums: Argnums = 0
 
     def explain(*args: Any, **kwargs: Any) -> PyTree:
         score, x = bind(f, args, kwargs, argnums)
-        return _modified(score, x, composite)
+        return backward(score, x, lambda grouped: assign(grouped, composite, {}))
 
     return named(explain, "modified_grad", f)
 
 
-def _modified(score: Any, x: PyTree, composite: Composite) -> PyTree:
+def backward(
+    score: Any, x: PyTree, choose: Callable[[Grouped], dict[Site, Rule]], *, seed: str = "one"
+) -> PyTree:
+    """The gradient of `score`, or its value sent back, with rules at the sites that are chosen."""
     traced = trace(score, x)
-    everything = annotate(group(traced.program()))
-    rules = assign(everything, composite, {})
+    chosen = choose(annotate(group(traced.program())))
     # Custom derivatives stay in force where no rule reaches inside.
-    opened = frozenset(id(call) for site in rules for e in site.equations for call in e.calls)
+    opened = frozenset(id(call) for site in chosen for e in site.equations for call in e.calls)
     grouped = annotate(group(traced.program(opened)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnmatchedWarning)  # given once already
+        rules = choose(grouped)
     leaves, structure = jax.tree.flatten(x)
-    kept = assign(grouped, _silent(composite), {})
-
-    def rewritten(leaves: list[Any]) -> jax.Array:
-        value: jax.Array = replay(grouped, leaves, kept)[0]
-        return value
-
-    return jax.tree.unflatten(structure, jax.grad(rewritten)(leaves))
-
-
-def _silent(composite: Composite) -> Composite:
-    """The same composite for a second look: it has warned already."""
-    entries = tuple(dataclasses.replace(entry, expected=False) for entry in composite.entries)
-    silent = Composite()
-    silent.entries = entries
-    return silent
+    y, pullback = jax.vjp(lambda leaves: replay(grouped, leaves, rules)[0], leaves)
+    (gradient,) = pullback(y if seed == "score" else jnp.ones_like(y))
+    return jax.tree.unflatten(structure, gradient)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -200,22 +195,17 @@ def deconvnet(f: Model, *, argnums: Argnums = 0) -> Attribution:
 def _at_rectifiers(f: Model, rule: Rule, argnums: Argnums, name: str) -> Attribution:
     def explain(*args: Any, **kwargs: Any) -> PyTree:
         score, x = bind(f, args, kwargs, argnums)
-        found: list[Site] = []
 
-        def note(site: Site) -> bool:
-            if is_rectifier(site):
-                found.append(site)
-                return True
-            return False
+        def choose(grouped: Grouped) -> dict[Site, Rule]:
+            rules = {site: rule for site in grouped.all_sites() if is_rectifier(site)}
+            if not rules:
+                raise ValueError(
+                    f"{name} changes the gradient at rectifiers, and {name_of(f)} has none (ReLU, "
+                    "ReLU6, leaky ReLU, however spelled). For other activations use jaxplain.lrp, "
+                    "jaxplain.integrated_grad, or jaxplain.modified_grad with a rule of your own."
+                )
+            return rules
 
-        selected = Composite([(Selector(note, "rectifiers"), rule)])
-        result = _modified(score, x, _silent(selected))
-        if not found:
-            raise ValueError(
-                f"{name} changes the gradient at rectifiers, and {name_of(f)} has none (ReLU, "
-                "ReLU6, leaky ReLU, however spelled). For other activations use jaxplain.lrp, "
-                "jaxplain.integrated_grad or jaxplain.modified_grad with a rule of your own."
-            )
-        return result
+        return backward(score, x, choose)
 
     return named(explain, name, f)

@@ -318,7 +318,7 @@ def _sum_over_members(call: Call, x: jax.Array) -> jax.Array:
             "leave this site to the default, which follows the winner."
         )
     zero = jnp.zeros((), x.dtype)
-    return jax.lax.reduce_window(
+    summed: jax.Array = jax.lax.reduce_window(
         x,
         zero,
         jax.lax.add,
@@ -328,3 +328,4 @@ def _sum_over_members(call: Call, x: jax.Array) -> jax.Array:
         params["base_dilation"],
         params["window_dilation"],
     )
+    return summed

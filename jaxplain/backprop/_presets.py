@@ -193,9 +193,9 @@ def gamma(gamma: Any = 0.25, *, epsilon: Any = 1e-6) -> Composite:
 
     Example:
         >>> import jax.numpy as jnp, jaxplain
-        >>> f = lambda x: x @ jnp.array([2.0, -1.0])
+        >>> f = lambda x: x @ jnp.array([3.0, -2.0])
         >>> jaxplain.lrp(f, jaxplain.rules.gamma(1.0))(jnp.ones(2)).round(2)
-        Array([ 1.33, -0.33], dtype=float32)
+        Array([ 1.5, -0.5], dtype=float32)
 
     References:
         Montavon et al. 2019, Springer LNCS 11700.
@@ -218,9 +218,9 @@ def interpolated(gamma: Any, *, epsilon: Any = 1e-6) -> Composite:
 
     Example:
         >>> import jax.numpy as jnp, jaxplain
-        >>> f = lambda x: x @ jnp.array([2.0, -1.0])
+        >>> f = lambda x: x @ jnp.array([3.0, -2.0])
         >>> jaxplain.lrp(f, jaxplain.rules.interpolated(0.5))(jnp.ones(2)).round(2)
-        Array([ 1.33, -0.33], dtype=float32)
+        Array([ 1.5, -0.5], dtype=float32)
 
     References:
         Montavon et al. 2018, Digital Signal Processing.
@@ -262,9 +262,9 @@ def deep_taylor(low: Any = None, high: Any = None) -> Composite:
 
     Example:
         >>> import jax.numpy as jnp, jaxplain
-        >>> f = lambda x: x @ jnp.array([3.0, -1.0])
+        >>> f = lambda x: x @ jnp.array([1.0, -1.0])
         >>> jaxplain.lrp(f, jaxplain.rules.deep_taylor(), seed="one")(jnp.ones(2)).round(2)
-        Array([0.9, 0.1], dtype=float32)
+        Array([0.5, 0.5], dtype=float32)
 
     References:
         Montavon et al. 2017, Explaining nonlinear classification decisions with deep Taylor

@@ -119,7 +119,7 @@ def _flatten(rule: Any) -> tuple[list[Any], Any]:
 
 def _unflatten(cls: type, static: Any, data: Any) -> Any:
     """Without the constructor: its checks are for numbers that users give."""
-    rule = object.__new__(cls)
+    rule: Any = object.__new__(cls)
     values, statics = iter(data), iter(static)
     for field in dataclasses.fields(cls):
         value = next(statics) if field.metadata.get("static") else next(values)

@@ -12,7 +12,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from ._chains import Effect, Step, chain_to, varying_axes
 from ._ops import Kind
@@ -154,6 +153,17 @@ def _kernel_axes(core: Equation, slot: int) -> dict[int, int]:
     return result
 
 
+def reading_axes(layer: Layer) -> tuple[int, ...]:
+    """The axes of the kernel that one unit reads along."""
+    assert layer.core is not None
+    numbers = layer.core.eqn.params["dimension_numbers"]
+    if layer.core.op.kind is Kind.CONV:
+        rank = len(layer.core.inputs[1].aval.shape)
+        return tuple(axis for axis in range(rank) if axis != numbers.rhs_spec[0])
+    contract, _ = numbers
+    return tuple(contract[1 - layer.slot])
+
+
 def _moved(axes: list[int | None], step: Step) -> list[int | None]:
     """Follow axes through a reshape or transpose; None for those that were merged or split."""
     equation, source, target = step.equation, step.data.shape, step.output.shape
@@ -178,9 +188,8 @@ def linear_view(
     data = read(layer.steps[0].data if layer.before else layer.core.inputs[layer.slot])
     entering = _affine_run(layer.before, read)
     x = (data * entering[0]).astype(layer.core.inputs[layer.slot].aval.dtype)
-    plain = (
-        entering[1] is None and len(layer.core.inputs) - (layer.core.op.kind is not Kind.SUM) == 1
-    )
+    operands = 1 if layer.core.op.kind is Kind.SUM else 2
+    plain = entering[1] is None and len(layer.core.inputs) == operands
     bias = _bias(layer.after, read) if plain else at_zero()
     if layer.core.op.kind is Kind.SUM:
         scale = jnp.asarray(_affine_run(layer.after, read)[0], x.dtype)
@@ -307,7 +316,7 @@ def _on_kernel(scale: Any, fold: dict[int, int], rank: int) -> jax.Array:
     shape = [1] * rank
     for place, axis in enumerate(axes):
         shape[fold[axis]] = scale.shape[place]
-    order = np.argsort([fold[axis] for axis in axes])
+    order = sorted(range(len(axes)), key=lambda place: fold[axes[place]])
     return jnp.transpose(scale, order).reshape(shape)
 
 

@@ -33,7 +33,7 @@ def _entry(
     shape = equation.outputs[0].shape
     if not operands or any(operand.shape != shape for operand in operands):
         return None
-    common = operands[0]
+    common: Value = operands[0]
     for operand in operands[1:]:
         met = _nearest_common(common, operand, entry, depth)
         if met is None:

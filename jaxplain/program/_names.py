@@ -11,7 +11,8 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from ._trace import Equation, Program, is_literal
+from .. import _compat
+from ._trace import Equation, Program, Value, is_literal
 
 
 def paths(program: Program) -> dict[Equation, str]:
@@ -41,6 +42,44 @@ def paths(program: Program) -> dict[Equation, str]:
         + (f"#{number}" if equation.scopes and calls.get(equation.scopes) else "")
         for equation, number in numbers.items()
     }
+
+
+def values(program: Program) -> dict[str, Value]:
+    """The values that have a name: the results of scopes, and those of `checkpoint_name`.
+
+    A scope's value is the last one computed in it that is used outside.
+    """
+    path_of = paths(program)
+    consumers: dict[Value, list[tuple[str, ...]]] = {}
+    for equation in program.equations:
+        place = tuple(path_of[equation].split("/"))
+        for atom in equation.inputs:
+            if not is_literal(atom):
+                consumers.setdefault(atom, []).append(place)
+    for atom in program.outputs:
+        if not is_literal(atom):
+            consumers.setdefault(atom, []).append(())
+    found: dict[str, Value] = {}
+    for equation in program.equations:
+        place = tuple(part for part in path_of[equation].split("/") if part)
+        for length in range(1, len(place) + 1):
+            scope = place[:length]
+            for value in equation.outputs:
+                if any(other[:length] != scope for other in consumers.get(value, [])):
+                    found["/".join(scope)] = value
+    found.update(_checkpointed(program, path_of))
+    return found
+
+
+def _checkpointed(program: Program, path_of: dict[Equation, str]) -> dict[str, Value]:
+    """The values named with `checkpoint_name`; several of one name are numbered."""
+    named = [equation for equation in program.equations if equation.primitive is _compat.name_p]
+    full = ["/".join(filter(None, (path_of[e], str(e.eqn.params["name"])))) for e in named]
+    found: dict[str, Value] = {}
+    for i, (equation, path) in enumerate(zip(named, full, strict=True)):
+        number = f"#{full[:i].count(path)}" if full.count(path) > 1 else ""
+        found[path + number] = equation.outputs[0]
+    return found
 
 
 def matches(glob: str, path: str) -> bool:

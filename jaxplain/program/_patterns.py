@@ -16,9 +16,14 @@ from ._trace import Atom, Equation, Program, Value
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Exponential:
-    """The form of a softmax, log-softmax or logsumexp site: the axes it sums over."""
+    """The form of a softmax, log-softmax or logsumexp site: the axes it sums over.
+
+    `shift` holds the subtracted maximum where it is computed from another arrangement of the
+    input, as batching does; then it is an operand, and not computed again.
+    """
 
     axes: tuple[int, ...]
+    shift: tuple[Value, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -37,6 +42,7 @@ _MOVES = frozenset(
         ),
     )
 )
+_ARRANGING = _MOVES | {_compat.primitive("transpose")}
 # What may stand between a value and its maximum on the way to being subtracted.
 _SHIFT = _MOVES | {
     jax.lax.reduce_max_p,
@@ -66,8 +72,12 @@ def _unshifted(program: Program, value: Value) -> tuple[Value, Value | None]:
     equation = program.producer(value)
     if equation is not None and equation.primitive is jax.lax.sub_p:
         x, shift = equation.inputs
-        if program.is_dependent(x) and _depends_only_on(program, shift, x, _SHIFT.__contains__):
-            return x, shift
+        if not program.is_dependent(x):
+            return value, None
+        arranged = _through(program, x, _ARRANGING)
+        for root in dict.fromkeys((x, arranged)):
+            if _depends_only_on(program, shift, root, _SHIFT.__contains__):
+                return x, shift
     return value, None
 
 
@@ -132,8 +142,7 @@ def _softmax(program: Program, equation: Equation) -> Found | None:
     assert top is not None
     if top.inputs[0] is not argument:
         return None
-    x, _ = _unshifted(program, argument)
-    return _found(program, Kind.SOFTMAX, x, total)
+    return _found(program, Kind.SOFTMAX, *_unshifted(program, argument), total)
 
 
 def _log_softmax(program: Program, equation: Equation) -> Found | None:
@@ -145,8 +154,7 @@ def _log_softmax(program: Program, equation: Equation) -> Found | None:
     found = _sum_of_exponentials(program, logarithm.inputs[0])
     if found is None or found[0] is not shifted:
         return None
-    x, _ = _unshifted(program, shifted)
-    return _found(program, Kind.LOG_SOFTMAX, x, found[1])
+    return _found(program, Kind.LOG_SOFTMAX, *_unshifted(program, shifted), found[1])
 
 
 def _logsumexp(program: Program, equation: Equation) -> Found | None:
@@ -165,9 +173,9 @@ def _logsumexp(program: Program, equation: Equation) -> Found | None:
             continue
         x, maximum = _unshifted(program, found[0])
         if shift is None:
-            return _found(program, Kind.LOGSUMEXP, found[0], found[1])
+            return _found(program, Kind.LOGSUMEXP, found[0], None, found[1])
         if maximum is not None and _same_shift(program, maximum, shift):
-            return _found(program, Kind.LOGSUMEXP, x, found[1])
+            return _found(program, Kind.LOGSUMEXP, x, maximum, found[1])
     return None
 
 
@@ -175,10 +183,14 @@ def _same_shift(program: Program, left: Atom, right: Atom) -> bool:
     return _through(program, left, _MOVES) is _through(program, right, _MOVES)
 
 
-def _found(program: Program, kind: Kind, x: Value, total: Equation) -> Found | None:
+def _found(
+    program: Program, kind: Kind, x: Value, shift: Value | None, total: Equation
+) -> Found | None:
     if not program.is_active(x) or x.shape != total.inputs[0].shape:
         return None
-    return kind, x, Exponential(tuple(total.eqn.params["axes"]))
+    axes = tuple(int(axis) for axis in total.eqn.params["axes"])
+    foreign = shift is not None and not _depends_only_on(program, shift, x, _SHIFT.__contains__)
+    return kind, x, Exponential(axes, (shift,) if foreign and shift is not None else ())
 
 
 def match_normalization(program: Program, value: Value) -> Found | None:

@@ -52,8 +52,13 @@ def replay(
     inputs: Sequence[Any],
     rules: Mapping[Site, Replacement],
     taps: Taps = None,
+    watch: Callable[[Site, Any, Any, Any], None] | None = None,
 ) -> list[Any]:
-    """Evaluate the outputs of a program; `taps` gathers reports, see `tap_tree`."""
+    """Evaluate the outputs of a program.
+
+    `taps` gathers reports of the backward pass, see `tap_tree`; `watch` is called with each site
+    outside of loops, its inputs, operands and outputs.
+    """
     program = grouped.program
     values: dict[Any, Any] = dict(zip(program.inputs, inputs, strict=True))
     values.update(program.constants)
@@ -75,6 +80,8 @@ def replay(
             else:
                 tap = None if taps is None else taps[place]
                 results = _with_rule(step, rule, actives, operands, tap)
+            if watch is not None:
+                watch(step, actives, operands, results)
         values.update(zip(step.outputs, results, strict=True))
     return [read(atom) for atom in program.outputs]
 

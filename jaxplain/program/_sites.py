@@ -155,13 +155,14 @@ def group(program: Program, outputs: Sequence[Atom] | None = None) -> Grouped:
     """Group a program from its outputs backwards: only what they need becomes a step."""
     finder = _Finder(program)
     needed = {a for a in (program.outputs if outputs is None else outputs) if not is_literal(a)}
+    # What is needed only by what has no derivative, under a stop_gradient say, carries nothing.
+    carrying = {value for value in needed if program.is_active(value)}
     steps: list[Site | Equation] = []
     bodies: dict[Equation, tuple[Grouped, ...]] = {}
     for equation in reversed(program.equations):
-        wanted = [value for value in equation.outputs if value in needed]
-        if not wanted:
+        if not needed.intersection(equation.outputs):
             continue
-        if not any(program.is_active(value) for value in equation.outputs):
+        if not carrying.intersection(equation.outputs):
             steps.append(equation)
             needed.update(atom for atom in equation.inputs if not is_literal(atom))
             continue
@@ -170,6 +171,7 @@ def group(program: Program, outputs: Sequence[Atom] | None = None) -> Grouped:
         site = finder.site(equation)
         steps.append(site)
         needed.update((*site.inputs, *site.operands))
+        carrying.update(site.inputs)
     return Grouped(program, tuple(reversed(steps)), bodies)
 
 
@@ -199,7 +201,8 @@ class _Finder:
 
     def _spanning(self, value: Value, kind: Kind, root: Value, form: Form) -> Site:
         """All equations from `root` to `value`."""
-        equations = between(self.program, value, frozenset({root}))
+        stops = {root, *(form.shift if isinstance(form, Exponential) else ())}
+        equations = between(self.program, value, frozenset(stops))
         return self._make(kind, equations, [root], [value], form, equations[-1])
 
     def _layer(self, value: Value) -> Site | None:

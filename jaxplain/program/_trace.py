@@ -103,10 +103,12 @@ class Traced:
     closed: Any
     structure: Any
 
-    def program(self, opened: frozenset[int] | None = None) -> Program:
+    def program(
+        self, opened: frozenset[int] | None = None, *, inline_remat: bool = False
+    ) -> Program:
         """The program; of the custom-derivative calls only those `opened` are inlined (or all)."""
         mask = [True] * len(self.closed.jaxpr.invars)
-        return _build(self.closed, mask, mask, (), (), opened)
+        return _build(self.closed, mask, mask, (), (), _Inlining(opened, inline_remat))
 
     def restore(self, outputs: Sequence[Any]) -> PyTree:
         return jax.tree.unflatten(self.structure, outputs)
@@ -146,9 +148,9 @@ def _build(
     dependent: Sequence[bool],
     scopes: tuple[str, ...],
     calls: tuple[Any, ...],
-    opened: frozenset[int] | None,
+    inlining: _Inlining,
 ) -> Program:
-    builder = _Builder(opened)
+    builder = _Builder(inlining)
     inputs = [Value(var.aval) for var in closed.jaxpr.invars]
     builder.active.update(v for v, on in zip(inputs, active, strict=True) if on)
     builder.dependent.update(v for v, on in zip(inputs, dependent, strict=True) if on)
@@ -170,11 +172,30 @@ def _build(
     )
 
 
+@dataclasses.dataclass(frozen=True)
+class _Inlining:
+    """Which calls dissolve into the program around them: `jax.jit` always."""
+
+    opened: frozenset[int] | None  # custom-derivative calls, by identity; None for all
+    remat: bool
+
+    def body(self, eqn: Any) -> Any:
+        """The closed jaxpr to inline, or None to keep the equation."""
+        if (inner := _compat.inlined(eqn)) is not None:
+            return inner
+        inner = _compat.custom_call(eqn)
+        if inner is not None and (self.opened is None or id(eqn) in self.opened):
+            return inner
+        if self.remat and eqn.primitive is _compat.remat_p:
+            return _compat.closed(eqn.params["jaxpr"])
+        return None
+
+
 class _Builder:
     """Collects the equations of one program while jaxprs are inlined into it."""
 
-    def __init__(self, opened: frozenset[int] | None) -> None:
-        self.opened = opened
+    def __init__(self, inlining: _Inlining) -> None:
+        self.inlining = inlining
         self.equations: list[Equation] = []
         self.constants: dict[Value, Any] = {}
         self.active: set[Value] = set()
@@ -196,11 +217,8 @@ class _Builder:
         for eqn in jaxpr.eqns:
             operands = [read(atom) for atom in eqn.invars]
             inside = (*scopes, *_compat.scopes(eqn))
-            custom = _compat.custom_call(eqn)
-            if (inner := _compat.inlined(eqn)) is not None:
+            if (inner := self.inlining.body(eqn)) is not None:
                 results = self.inline(inner, operands, inside, (*calls, eqn))
-            elif custom is not None and (self.opened is None or id(eqn) in self.opened):
-                results = self.inline(custom, operands, inside, (*calls, eqn))
             else:
                 results = self.append(eqn, operands, inside, calls)
             atoms.update(zip(eqn.outvars, results, strict=True))
@@ -219,7 +237,7 @@ class _Builder:
         elif op_of(eqn.primitive).kind is Kind.CALL and any(dependent):
 
             def nested(closed: Any, active: Sequence[bool], dependent: Sequence[bool]) -> Program:
-                return _build(closed, active, dependent, scopes, calls, self.opened)
+                return _build(closed, active, dependent, scopes, calls, self.inlining)
 
             bodies, active_out, dependent_out = _calls.bodies(eqn, active, dependent, nested)
         else:
