@@ -24,6 +24,8 @@ from .backprop._patterns import fit_patterns as fit_patterns
 from .backprop._patterns import pattern_attribution as pattern_attribution
 from .backprop._patterns import pattern_net as pattern_net
 from .backprop._show import show as show
+from .backprop._taylor import RootCriteria as RootCriteria
+from .backprop._taylor import root_criteria as root_criteria
 from .gradients._blur import blur_integrated_grad as blur_integrated_grad
 from .gradients._expected import expected_grad as expected_grad
 from .gradients._expected import over_baselines as over_baselines

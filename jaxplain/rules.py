@@ -40,3 +40,4 @@ from .backprop._presets import gamma as gamma
 from .backprop._presets import interpolated as interpolated
 from .backprop._rule import Propagated as Propagated
 from .backprop._rule import Rule as Rule
+from .backprop._taylor import Root as Root

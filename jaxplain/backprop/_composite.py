@@ -246,12 +246,11 @@ def preset(pairs: Iterable[tuple[Selectable, Rule]]) -> Composite:
 
 
 def as_composite(rules: Any) -> Composite:
-    """A composite, from a composite or from one rule for all affine layers."""
+    """A composite, from a composite or from one rule for the sites it is meant for."""
     if isinstance(rules, Composite):
         return rules
     if isinstance(rules, Rule):
-        main = rules.kinds & Kind.AFFINE
-        return preset([(main or rules.kinds, rules)])
+        return preset([(rules.kinds & rules.main or rules.kinds, rules)])
     raise TypeError(
         f"rules={rules!r} is neither a rule nor a composite: give a preset such as "
         "jaxplain.rules.epsilon_plus(), a rule such as jaxplain.rules.Gamma(0.25), or a "

@@ -15,7 +15,7 @@ from .._tree import wide
 from .._types import PyTree
 from ..program import _show
 from ..program._ops import Kind
-from ..program._run import tap_tree
+from ..program._run import replay, tap_tree
 from ..program._sites import Grouped, Site
 from ..program._trace import Equation, Value
 from ._rule import COLUMNS, Rule
@@ -180,6 +180,22 @@ def gather(
         inputs=total,
     )
     return {"ledger": ledger, "relevance": relevances, "weights": weights}
+
+
+def site_relevances(
+    grouped: Grouped, assigned: Mapping[Site, Rule], x: PyTree
+) -> dict[str, tuple[Site, jax.Array]]:
+    """The relevance of each site's output, by name, from a seed of the score."""
+    leaves = jax.tree.leaves(x)
+    taps = taps_for(grouped, assigned, leaves)
+    y, pullback = jax.vjp(lambda taps: replay(grouped, leaves, assigned, taps)[0], taps)
+    found = list(_pairs(grouped, pullback(y)[0]))
+    names = _unique([site for site, _ in found])
+    return {
+        name: (site, report["relevance"][0])
+        for name, (site, report) in zip(names, found, strict=True)
+        if report is not None
+    }
 
 
 def _pairs(grouped: Grouped, reports: Any) -> Any:

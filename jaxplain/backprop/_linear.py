@@ -234,6 +234,8 @@ class Norm(Epsilon):
 
     epsilon: Any = 1e-6
 
+    main = Kind.SUM | Kind.ADD
+
 
 @dataclasses.dataclass(frozen=True)
 class ZPlus(LinearRule):

@@ -152,6 +152,7 @@ def deep_taylor(
         Array([2.25, 0.75], dtype=float32)
 
     Notes:
+        Other root points are other rules: see `root_criteria` and `rules.Root`.
 
     References:
         Montavon et al. 2017, Explaining nonlinear classification decisions with deep Taylor

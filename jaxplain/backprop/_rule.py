@@ -57,6 +57,7 @@ class Rule:
     """
 
     kinds: ClassVar[Kind]
+    main: ClassVar[Kind] = Kind.AFFINE  # of these, the ones meant when it stands for a composite
     linearize: ClassVar[bool] = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
