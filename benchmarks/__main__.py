@@ -12,7 +12,7 @@ from pathlib import Path
 
 import jax
 
-from . import adaptive, integrated_grad, memory, overhead, per_call, smooth
+from . import adaptive, integrated_grad, memory, overhead, per_call, relevance, smooth
 from . import compile as compile_time
 from ._harness import FULL, QUICK, Effort
 from ._machine import Others, machine, same_threads
@@ -20,7 +20,16 @@ from ._report import Result, Topic, line
 
 TOPICS: tuple[Topic, ...] = tuple(
     module.TOPIC
-    for module in (integrated_grad, smooth, overhead, per_call, adaptive, memory, compile_time)
+    for module in (
+        integrated_grad,
+        smooth,
+        relevance,
+        overhead,
+        per_call,
+        adaptive,
+        memory,
+        compile_time,
+    )
 )
 RESULTS = Path(__file__).with_name("RESULTS.md")
 

@@ -18,7 +18,7 @@ import jaxplain
 
 from . import _twins
 from ._imports import load, sample_image
-from ._networks import CNN, MLP, Encoder
+from ._networks import CNN, MLP, VGG, Encoder
 
 MODELS = ("MLP", "CNN", "transformer", "SqueezeNet", "EfficientNet-Lite0")
 """The models of most tables, the smallest first."""
@@ -84,6 +84,10 @@ def model(name: str) -> Model:
             return _random(name, MLP((256, 256, 10)), _twins.mlp, (8, 784))
         case "CNN":
             return _random(name, CNN(), _twins.cnn, (8, 28, 28, 1))
+        case "CNN of 1" | "CNN of 32":
+            return _random("CNN", CNN(), _twins.cnn, (int(name.split()[-1]), 28, 28, 1))
+        case "VGG of 1" | "VGG of 32":
+            return _random("VGG", VGG(), _twins.vgg, (int(name.split()[-1]), 32, 32, 3))
         case "transformer":
             return _random(name, Encoder(layers=6, heads=6), _twins.encoder, (1, 128, 384))
         case "SqueezeNet":

@@ -50,6 +50,20 @@ class CNN(nn.Module):
         return Dense(10)(x)
 
 
+class VGG(nn.Module):
+    """Three stages of two convolutions and a max pooling, then two dense layers."""
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Map pictures (N, 32, 32, 3) to logits (N, 10)."""
+        for width in (32, 64, 128):
+            for _ in range(2):
+                x = nn.relu(Conv(width, (3, 3))(x))
+            x = nn.max_pool(x, (2, 2), strides=(2, 2))
+        x = nn.relu(Dense(256)(x.reshape(len(x), -1)))
+        return Dense(10)(x)
+
+
 class EncoderLayer(nn.Module):
     """Self-attention and two dense layers, each behind a LayerNorm and beside a residual.
 

@@ -36,6 +36,22 @@ def cnn(variables: Variables) -> nn.Module:
     )
 
 
+def vgg(variables: Variables) -> nn.Module:
+    """The twin of `VGG`; its first dense layer sees the channels before the pixels."""
+    params = variables["params"]
+    kernel = params["Dense_0"]["kernel"].reshape(4, 4, 128, 256)
+    kernel = kernel.transpose(2, 0, 1, 3).reshape(-1, 256)
+    layers: list[nn.Module] = []
+    for i in range(6):
+        layers += [conv(params[f"Conv_{i}"]), nn.ReLU(), *([nn.MaxPool2d(2)] if i % 2 else [])]
+    return nn.Sequential(
+        *layers,
+        nn.Flatten(),
+        *_with_relu([linear({**params["Dense_0"], "kernel": kernel})]),
+        linear(params["Dense_1"]),
+    )
+
+
 def encoder(variables: Variables) -> nn.Module:
     """The twin of `Encoder`."""
     params = variables["params"]
