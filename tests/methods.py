@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 import jaxplain
+from jaxplain import rules
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +52,13 @@ def detour(alpha: Any, x: Any, baseline: Any) -> Any:
 def _smooth(inner: Callable[..., Any]) -> Callable[..., Any]:
     def make(f: Any, **options: Any) -> Any:
         return jaxplain.smooth(inner(f), samples=6, sigma=0.05, **options)
+
+    return make
+
+
+def _lrp(preset: Callable[[], Any]) -> Callable[..., Any]:
+    def make(f: Any, **options: Any) -> Any:
+        return jaxplain.lrp(f, preset(), **options)
 
     return make
 
@@ -121,5 +129,17 @@ METHODS = [
         random=True,
         linear=None,
         chunked=True,
+    ),
+    Method("lrp(zero)", _lrp(lambda: rules.epsilon(0.0)), baseline="none", linear="x"),
+    Method("lrp(epsilon_plus)", _lrp(rules.epsilon_plus), baseline="none", linear=None),
+    Method("lrp(gamma)", _lrp(lambda: rules.gamma(0.3)), baseline="none", linear=None),
+    Method("lrp(cp_lrp)", _lrp(lambda: rules.cp_lrp(0.0)), baseline="none", linear="x"),
+    Method("deep_taylor", jaxplain.deep_taylor, baseline="none", linear=None),
+    Method("excitation_backprop", jaxplain.excitation_backprop, baseline="none", linear=None),
+    Method(
+        "modified_grad",
+        lambda f, **options: jaxplain.modified_grad(f, rules.Composite(), **options),
+        baseline="none",
+        linear="1",
     ),
 ]

@@ -20,7 +20,7 @@ from .._errors import check_real, is_concrete
 from ..program._affine import Linear
 from ..program._ops import Kind
 from ..program._run import Call
-from ._rule import Arrays, Propagated, Rule, quotient
+from ._rule import Arrays, Propagated, Rule, explained, quotient
 
 
 class Term(NamedTuple):
@@ -53,7 +53,9 @@ class LinearRule(Rule):
         shared = [_share(view, term, weights) for term in terms]
         total = Propagated(*(_add(*parts) for parts in zip(*shared, strict=True)))
         unclaimed = relevances[0] - _add(*(term.relevance for term in terms))
-        return total._replace(stabilizer=total.stabilizer + unclaimed)
+        return total._replace(
+            stabilizer=total.stabilizer + unclaimed.astype(total.stabilizer.dtype)
+        )
 
 
 def _share(view: Linear, term: Term, weights: bool) -> Propagated:
@@ -67,7 +69,8 @@ def _share(view: Linear, term: Term, weights: bool) -> Propagated:
     if term.bias is not None:
         z = z + term.bias
     q = quotient(term.relevance, z, term.epsilon)
-    stabilizer = term.relevance - z * q
+    stabilizer = term.relevance.astype(q.dtype) - explained(z, q)
+    bias = None if term.bias is None else explained(jnp.broadcast_to(term.bias, q.shape), q)
     q = q.astype(z.dtype)
     pulled = [pullback(q) for _, pullback in evaluated]
     inputs = [_times(xs, pull[0]) for (xs, _), pull in zip(term.pairs, pulled, strict=True)]
@@ -76,7 +79,6 @@ def _share(view: Linear, term: Term, weights: bool) -> Propagated:
         if weights
         else [None]
     )
-    bias = None if term.bias is None else jnp.broadcast_to(term.bias, q.shape) * q
     return Propagated(_add(*inputs), bias, stabilizer, _add(*kernels))
 
 
@@ -162,12 +164,13 @@ class Epsilon(Rule):
         result = self.propagate(call, relevances)
         (relevance,), (z,) = relevances, call.outputs
         q = quotient(relevance, z, self.epsilon)
-        result = result._replace(stabilizer=relevance - z * q)
+        result = result._replace(stabilizer=relevance.astype(q.dtype) - explained(z, q))
         if call.site.kind is Kind.NORMALIZATION:
-            return result._replace(bias=_offset(call) * q)
+            return result._replace(bias=explained(_offset(call), q))
         view = call.site.linear(call.inputs, call.operands)
         if view.bias is not None:
-            result = result._replace(bias=jnp.broadcast_to(view.bias, z.shape) * q)
+            bias = jnp.broadcast_to(view.bias, z.shape)
+            result = result._replace(bias=explained(bias, q))
         if weights:
             _, pull = jax.vjp(lambda weights: view.linear(view.inputs, weights), view.weights)
             (shares,) = pull(q.astype(z.dtype))

@@ -13,7 +13,7 @@ from ..program._ops import Kind
 from ..program._patterns import Exponential
 from ..program._run import Call
 from ._linear import _check_epsilon
-from ._rule import Arrays, Propagated, Rule, fit, quotient
+from ._rule import Arrays, Propagated, Rule, explained, fit, quotient
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,7 +162,8 @@ class Product(Rule):
         if call.site.primitive == "mul" or call.site.primitive in _MEMBERS:
             return result
         (relevance,), (z,) = relevances, call.outputs
-        return result._replace(stabilizer=relevance - z * quotient(relevance, z, self.epsilon))
+        q = quotient(relevance, z, self.epsilon)
+        return result._replace(stabilizer=relevance.astype(q.dtype) - explained(z, q))
 
     def _shares(self, call: Call) -> list[float]:
         """How much of the relevance each factor gets."""

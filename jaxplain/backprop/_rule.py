@@ -141,6 +141,11 @@ def quotient(relevance: jax.Array, z: jax.Array, epsilon: Any) -> jax.Array:
     return jnp.where(denominator == 0, 0, relevance / safe)
 
 
+def explained(z: jax.Array, q: jax.Array) -> jax.Array:
+    """`z * q` in the dtype of `q`, which is the wider."""
+    return z.astype(q.dtype) * q
+
+
 def fit(relevance: jax.Array, like: jax.Array) -> jax.Array:
     """Sum over the axes along which a value was broadcast."""
     if relevance.shape == like.shape:
