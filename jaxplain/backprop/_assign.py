@@ -11,7 +11,7 @@ from ..program import _names
 from ..program._ops import Kind
 from ..program._sites import Grouped, Site
 from ..program._trace import is_float
-from ._composite import Composite, _Path
+from ._composite import Composite, Entry, PathSelector
 from ._linear import Epsilon, Norm
 from ._nonlinear import Follow, Numerator, Pass, Product, Softmax
 from ._rule import Rule
@@ -50,20 +50,36 @@ def assign(
     """The rule of each site that has one; the others are left to their own derivative."""
     check_choice("missing", missing, ("error", "gradient"))
     sites = grouped.all_sites()
+    _check_loops(sites)
     rules: dict[Site, Rule] = {}
+    for entry in composite.entries:
+        fitting = [site for site in sites if entry.selector(site)]
+        if not fitting and entry.expected:
+            _warn_unmatched(entry, sites)
+        for site in _meant(entry, fitting):
+            rules.setdefault(site, entry.rule)
     lost: list[Site] = []
     for site in sites:
-        rule = composite.rule_for(site) or _default(site, defaults, missing)
+        if site in rules:
+            continue
+        rule = _default(site, defaults, missing)
         if rule is not None:
-            _check_kind(site, rule)
             rules[site] = rule
         elif site.kind is Kind.UNKNOWN:
             lost.append(site)
-    _check_loops(sites)
     if lost and defaults:
         raise NotImplementedError(_explain_lost(lost))
-    _warn_unmatched(composite, sites)
     return rules
+
+
+def _meant(entry: Entry, fitting: list[Site]) -> list[Site]:
+    """Of the sites that a selector fits, those that its rule is made for."""
+    rule = entry.rule
+    able = [site for site in fitting if site.kind in rule.kinds]
+    if fitting and (not able or (entry.selector.kinds and len(able) < len(fitting))):
+        raise ValueError(_explain_kind(next(s for s in fitting if s not in able), rule))
+    layers = [site for site in able if site.kind in rule.main]
+    return able if entry.selector.kinds else layers or able
 
 
 def _default(site: Site, defaults: Mapping[Kind, Rule], missing: str) -> Rule | None:
@@ -76,13 +92,12 @@ def _default(site: Site, defaults: Mapping[Kind, Rule], missing: str) -> Rule | 
     return defaults.get(site.kind)
 
 
-def _check_kind(site: Site, rule: Rule) -> None:
-    if site.kind not in rule.kinds:
-        raise ValueError(
-            f"{type(rule).__name__} is no rule for '{site.label}' ({site.kind.name}, "
-            f"{site.primitive}) at {site.source}: it is one for {_names_of(rule.kinds)}. Select "
-            "these kinds, for instance with (jaxplain.Kind.DENSE | jaxplain.Kind.CONV, rule)."
-        )
+def _explain_kind(site: Site, rule: Rule) -> str:
+    return (
+        f"{type(rule).__name__} is no rule for '{site.label}' ({site.kind.name}, {site.primitive}) "
+        f"at {site.source}: it is one for {_names_of(rule.kinds)}. Select these kinds, for "
+        "instance with (jaxplain.Kind.DENSE | jaxplain.Kind.CONV, rule)."
+    )
 
 
 def _names_of(kinds: Kind) -> str:
@@ -113,17 +128,14 @@ def _explain_lost(lost: list[Site]) -> str:
     )
 
 
-def _warn_unmatched(composite: Composite, sites: list[Site]) -> None:
-    for entry in composite.entries:
-        if not entry.expected or any(entry.selector(site) for site in sites):
-            continue
-        message = f"{type(entry.rule).__name__} for {entry.selector!r} matches no site."
-        if isinstance(entry.selector, _Path):
-            near = _names.nearest(entry.selector.glob, (site.path for site in sites))
-            message += (
-                f" Nearest paths: {', '.join(map(repr, near))}."
-                if near
-                else " No site of this model has a path: name parts of it with jax.named_scope, "
-                "or wrap an nnx model with jaxplain.flax.named."
-            )
-        warnings.warn(message + " jaxplain.show lists all sites.", UnmatchedWarning, stacklevel=2)
+def _warn_unmatched(entry: Entry, sites: list[Site]) -> None:
+    message = f"{type(entry.rule).__name__} for {entry.selector!r} matches no site."
+    if isinstance(entry.selector, PathSelector):
+        near = _names.nearest(entry.selector.glob, (site.path for site in sites))
+        message += (
+            f" Nearest paths: {', '.join(map(repr, near))}."
+            if near
+            else " No site of this model has a path: name parts of it with jax.named_scope, or "
+            "wrap an nnx model with jaxplain.flax.named."
+        )
+    warnings.warn(message + " jaxplain.show lists all sites.", UnmatchedWarning, stacklevel=2)

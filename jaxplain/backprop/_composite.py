@@ -20,6 +20,8 @@ class Selector:
     Args:
         test: a function of a `Site` that says whether it is meant.
         name: what to call it in messages.
+        kinds: whether it says which kinds of sites are meant. Where a selector does not, a rule
+            takes the sites that it is made for, dense layers and convolutions first.
 
     Returns:
         A selector, for use in a `Composite`.
@@ -32,19 +34,23 @@ class Selector:
         not wide layers and depth 0 to 3
     """
 
-    def __init__(self, test: Callable[[Site], bool], name: str) -> None:
-        self.test, self.name = test, name
+    def __init__(self, test: Callable[[Site], bool], name: str, *, kinds: bool = False) -> None:
+        self.test, self.name, self.kinds = test, name, kinds
 
     def __call__(self, site: Site) -> bool:
         return bool(self.test(site))
 
     def __and__(self, other: Selectable) -> Selector:
         right = selector(other)
-        return Selector(lambda site: self(site) and right(site), f"{self} and {right}")
+        both = f"{self} and {right}"
+        kinds = self.kinds or right.kinds
+        return Selector(lambda site: self(site) and right(site), both, kinds=kinds)
 
     def __or__(self, other: Selectable) -> Selector:
         right = selector(other)
-        return Selector(lambda site: self(site) or right(site), f"{self} or {right}")
+        either = f"{self} or {right}"
+        kinds = self.kinds and right.kinds
+        return Selector(lambda site: self(site) or right(site), either, kinds=kinds)
 
     def __invert__(self) -> Selector:
         return Selector(lambda site: not self(site), f"not {self}")
@@ -56,7 +62,7 @@ class Selector:
 Selectable: TypeAlias = "Selector | Kind | str | Callable[[Site], bool]"
 
 
-class _Path(Selector):
+class PathSelector(Selector):
     """Sites whose path fits a glob."""
 
     def __init__(self, glob: str) -> None:
@@ -69,9 +75,9 @@ def selector(what: Selectable) -> Selector:
     if isinstance(what, Selector):
         return what
     if isinstance(what, Kind):
-        return Selector(lambda site: site.kind in what, f"kind {what.name}")
+        return Selector(lambda site: site.kind in what, f"kind {what.name}", kinds=True)
     if isinstance(what, str):
-        return _Path(what)
+        return PathSelector(what)
     if callable(what):
         return Selector(what, getattr(what, "__name__", "a predicate"))
     raise TypeError(
@@ -85,6 +91,7 @@ def path(glob: str) -> Selector:
 
     Args:
         glob: such as `"**/Block_0/conv1"`; without `#` it fits every call of a repeated module.
+            Of the sites under it a rule takes those that it is made for.
 
     Returns:
         A selector. A string may stand for it, except on the left of `&` and `|`.
@@ -94,7 +101,7 @@ def path(glob: str) -> Selector:
         >>> path("**/Conv_*") & ~first()
         '**/Conv_*' and not first layers
     """
-    return _Path(glob)
+    return PathSelector(glob)
 
 
 def kind(which: Kind) -> Selector:
@@ -129,7 +136,7 @@ def first(which: Kind = Kind.AFFINE) -> Selector:
         >>> first()
         first layers
     """
-    return Selector(lambda site: site.kind in which and site.first, "first layers")
+    return Selector(lambda site: site.kind in which and site.first, "first layers", kinds=True)
 
 
 def last(which: Kind = Kind.AFFINE) -> Selector:
@@ -146,7 +153,7 @@ def last(which: Kind = Kind.AFFINE) -> Selector:
         >>> last()
         last layers
     """
-    return Selector(lambda site: site.kind in which and site.last, "last layers")
+    return Selector(lambda site: site.kind in which and site.last, "last layers", kinds=True)
 
 
 def depth(low: int, high: int) -> Selector:
@@ -173,7 +180,7 @@ def depth(low: int, high: int) -> Selector:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Entry:
+class Entry:
     selector: Selector
     rule: Rule
     expected: bool  # whether it is worth a warning if nothing matches
@@ -184,7 +191,10 @@ class Composite:
 
     Args:
         pairs: `(selector, rule)` pairs. A selector is a path glob, a `jaxplain.Kind`, one of
-            `first()`, `last()`, `depth(low, high)`, or any function of a `Site`.
+            `first()`, `last()`, `depth(low, high)`, or any function of a `Site`. Of the sites that
+            a path, a depth or a function selects, a rule takes those that it is made for: dense
+            layers and convolutions, if there are any and it is a rule for layers. A kind is taken
+            at its word.
 
     Returns:
         A composite for `lrp` and `modified_grad`. Sites that nothing matches get their kind's
@@ -215,25 +225,18 @@ class Composite:
                     f"Composite got {pair!r}: give pairs of a selector and a rule, such as "
                     "(jaxplain.Kind.CONV, rules.ZPlus())."
                 )
-            entries.append(_Entry(selector(pair[0]), pair[1], expected=True))
-        self.entries: tuple[_Entry, ...] = tuple(entries)
+            entries.append(Entry(selector(pair[0]), pair[1], expected=True))
+        self.entries: tuple[Entry, ...] = tuple(entries)
 
     def __or__(self, other: Composite | Rule) -> Composite:
         return _join(self.entries + as_composite(other).entries)
-
-    def rule_for(self, site: Site) -> Rule | None:
-        """The first rule whose selector fits, or None."""
-        for entry in self.entries:
-            if entry.selector(site):
-                return entry.rule
-        return None
 
     def __repr__(self) -> str:
         pairs = ", ".join(f"({entry.selector!r}, {entry.rule!r})" for entry in self.entries)
         return f"Composite([{pairs}])"
 
 
-def _join(entries: tuple[_Entry, ...]) -> Composite:
+def _join(entries: tuple[Entry, ...]) -> Composite:
     joined = Composite()
     joined.entries = entries
     return joined
@@ -262,6 +265,6 @@ jax.tree_util.register_pytree_node(
     Composite,
     lambda c: ([e.rule for e in c.entries], tuple((e.selector, e.expected) for e in c.entries)),
     lambda aux, rules: _join(
-        tuple(_Entry(s, r, expected) for (s, expected), r in zip(aux, rules, strict=True))
+        tuple(Entry(s, r, expected) for (s, expected), r in zip(aux, rules, strict=True))
     ),
 )

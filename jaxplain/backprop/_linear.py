@@ -53,9 +53,9 @@ class LinearRule(Rule):
         shared = [_share(view, term, weights) for term in terms]
         total = Propagated(*(_add(*parts) for parts in zip(*shared, strict=True)))
         unclaimed = relevances[0] - _add(*(term.relevance for term in terms))
-        return total._replace(
-            stabilizer=total.stabilizer + unclaimed.astype(total.stabilizer.dtype)
-        )
+        kept = total.stabilizer
+        assert kept is not None
+        return total._replace(stabilizer=kept + unclaimed.astype(kept.dtype))
 
 
 def _share(view: Linear, term: Term, weights: bool) -> Propagated:

@@ -194,8 +194,9 @@ def _outside(call: Call, rule: Rule, root: jax.Array, scale: Any) -> jax.Array:
 
 
 def _gamma_direction(rule: Any, x: Any, w: Any, z: Any, scale: Any) -> jax.Array:
-    favoured: jax.Array = jnp.where(z > 0, x * w > 0, x * w < 0)
-    return x * jnp.where(favoured, 1 + rule.gamma, 1)
+    favoured = jnp.where(z > 0, x * w > 0, x * w < 0)
+    direction: jax.Array = x * jnp.where(favoured, 1 + rule.gamma, 1)
+    return direction
 
 
 def _box_direction(rule: Any, x: Any, w: Any, z: Any, scale: Any) -> jax.Array:
