@@ -12,8 +12,9 @@ from ..program._ops import Kind
 from ..program._sites import Grouped, Site
 from ..program._trace import is_float
 from ._composite import Composite, Entry, PathSelector
-from ._linear import Epsilon, Norm
-from ._nonlinear import Follow, Numerator, Pass, Product, Softmax
+from ._epsilon import Epsilon, Norm
+from ._passing import Follow, Pass
+from ._products import Numerator, Product, Softmax
 from ._rule import Rule
 
 

@@ -13,7 +13,7 @@ from .._errors import is_concrete
 from ..program._affine import Linear
 from ..program._ops import Kind
 from ..program._run import Call
-from ._linear import LinearRule, Term, _check_epsilon, negative, positive
+from ._linear import LinearRule, Term, check_epsilon, negative, positive
 from ._rule import Arrays
 
 
@@ -55,7 +55,7 @@ class ZBox(LinearRule):
     kinds = Kind.LINEAR & ~Kind.ADD
 
     def __post_init__(self) -> None:
-        _check_epsilon(self.epsilon)
+        check_epsilon(self.epsilon)
         if (
             is_concrete(self.low)
             and is_concrete(self.high)
@@ -109,7 +109,7 @@ class WSquare(LinearRule):
     epsilon: Any = 1e-6
 
     def __post_init__(self) -> None:
-        _check_epsilon(self.epsilon)
+        check_epsilon(self.epsilon)
 
     def terms(self, call: Call, view: Linear, relevance: jax.Array) -> list[Term]:
         inputs = tuple(
@@ -150,7 +150,7 @@ class Flat(LinearRule):
     epsilon: Any = 1e-6
 
     def __post_init__(self) -> None:
-        _check_epsilon(self.epsilon)
+        check_epsilon(self.epsilon)
 
     def terms(self, call: Call, view: Linear, relevance: jax.Array) -> list[Term]:
         ones = tuple(jnp.ones_like(x) for x in view.inputs)

@@ -15,8 +15,8 @@ import jax.numpy as jnp
 
 from .._call import bind, bind_function, name_of, named
 from .._types import Argnums, Attribution, Model, PyTree
-from ..program._affine import Layer, reading_axes
 from ..program._flow import annotate
+from ..program._layers import Layer, reading_axes
 from ..program._ops import Kind
 from ..program._run import Call
 from ..program._sites import Grouped, Site, group

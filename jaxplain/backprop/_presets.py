@@ -6,9 +6,10 @@ from typing import Any
 
 from ..program._ops import Kind
 from ._composite import Composite, first, preset
+from ._epsilon import Epsilon, Norm
 from ._input_rules import Flat, WSquare, ZBox
-from ._linear import AlphaBeta, Epsilon, Gamma, Interpolated, Norm, ZPlus
-from ._nonlinear import Product, Softmax, Stop
+from ._products import Product, Softmax
+from ._signed import AlphaBeta, Gamma, Interpolated, ZPlus
 
 _DENSE, _CONV, _AFFINE = Kind.DENSE, Kind.CONV, Kind.AFFINE
 
@@ -33,10 +34,10 @@ def epsilon(epsilon: Any = 1e-6) -> Composite:
     References:
         Bach et al. 2015, PLoS ONE.
     """
-    return _epsilon_everywhere(epsilon)
+    return epsilon_everywhere(epsilon)
 
 
-def _epsilon_everywhere(epsilon: Any) -> Composite:
+def epsilon_everywhere(epsilon: Any) -> Composite:
     return preset(
         [
             (Kind.LINEAR & ~Kind.SCALE | Kind.NORMALIZATION, Epsilon(epsilon)),
@@ -276,56 +277,3 @@ def deep_taylor(low: Any = None, high: Any = None) -> Composite:
         )
     entrance = WSquare() if low is None else ZBox(low, high)
     return preset([(first(), entrance), (_AFFINE, ZPlus())])
-
-
-def attn_lrp(epsilon: Any = 1e-6) -> Composite:
-    """AttnLRP for transformers: ε in layers, products shared evenly, softmax by its expansion.
-
-    Args:
-        epsilon: the stabiliser of all sites; may be traced.
-
-    Returns:
-        A composite: ε in linear sites and normalisation (its scale held constant), products
-        (attention, gates) shared half and half, softmax by its Taylor expansion.
-
-    Raises:
-        ValueError: `epsilon` is negative.
-
-    Example:
-        >>> import jax, jax.numpy as jnp, jaxplain
-        >>> f = lambda x: (jax.nn.softmax(x @ x.T) @ x)[0, 0]
-        >>> jaxplain.lrp(f, jaxplain.rules.attn_lrp())(jnp.eye(2)).shape
-        (2, 2)
-
-    References:
-        Achtibat et al. 2024, AttnLRP: attention-aware layer-wise relevance propagation for
-        transformers, ICML.
-    """
-    return _epsilon_everywhere(epsilon)
-
-
-def cp_lrp(epsilon: Any = 1e-6) -> Composite:
-    """CP-LRP for transformers: attention weights, gates and normalisation held constant.
-
-    Args:
-        epsilon: the stabiliser of all sites; may be traced.
-
-    Returns:
-        A composite: relevance goes through the values of attention alone, none to queries and
-        keys, and through the linear part of gated units.
-
-    Raises:
-        ValueError: `epsilon` is negative.
-
-    Example:
-        >>> import jax, jax.numpy as jnp, jaxplain
-        >>> f = lambda x: (jax.nn.softmax(x @ x.T) @ x)[0, 0]
-        >>> jaxplain.lrp(f, jaxplain.rules.cp_lrp())(jnp.eye(2)).sum().round(3)
-        Array(0.731, dtype=float32)
-
-    References:
-        Ali et al. 2022, XAI for transformers: better explanations through conservative
-        propagation, ICML.
-    """
-    gates = Product(detach=Kind.SOFTMAX | Kind.ELEMENTWISE, epsilon=epsilon)
-    return preset([(Kind.PRODUCT, gates), (Kind.SOFTMAX, Stop())]) | attn_lrp(epsilon)

@@ -21,13 +21,15 @@ from ..program._affine import Linear
 from ..program._ops import Kind
 from ..program._run import Call
 from ._composite import Composite, as_composite
+from ._epsilon import Epsilon, Zero
 from ._input_rules import WSquare, ZBox
 from ._ledger import site_relevances
-from ._linear import Epsilon, Gamma, LinearRule, Term, Zero, ZPlus
+from ._linear import LinearRule, Term
 from ._lrp import prepare
 from ._observe import observe
 from ._presets import epsilon
 from ._rule import Rule, quotient
+from ._signed import Gamma, ZPlus
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,17 +9,9 @@ from typing import Any, TypeAlias
 import jax
 
 from . import _names
-from ._affine import (
-    Layer,
-    Linear,
-    add_view,
-    linear_view,
-    match_layer,
-    single_layer,
-    sum_view,
-    values_of,
-)
+from ._affine import Linear, add_view, linear_view, sum_view
 from ._clusters import between, entries
+from ._layers import Layer, match_layer, single_layer, values_of
 from ._ops import Kind
 from ._patterns import Exponential, Normalization, match_exponential, match_normalization
 from ._trace import Atom, Equation, Program, Value, is_literal, uniform_constants
