@@ -14,6 +14,7 @@ import pytest
 from flax import nnx
 
 import jaxplain
+from jaxplain import rules
 
 X = jnp.asarray(np.linspace(-1.0, 1.0, 4))
 X32 = X.astype(jnp.float32)
@@ -397,6 +398,108 @@ MISTAKES: list[Mistake] = [
         ValueError,
         "No paper on record for select.*integrated_grad",
     ),
+    (
+        "alpha - beta is not 1",
+        lambda: rules.AlphaBeta(2.0, 0.5),
+        ValueError,
+        r"alpha - beta must be 1.*Use beta=1\.0",
+    ),
+    (
+        "box upside down",
+        lambda: rules.epsilon_gamma_box(1.0, -1.0),
+        ValueError,
+        "low=1.0, high=-1.0.*low must not exceed high",
+    ),
+    ("negative gamma", lambda: rules.Gamma(-0.1), ValueError, "gamma=-0.1 must be .* at least 0"),
+    (
+        "interpolation out of range",
+        lambda: rules.interpolated(1.5),
+        ValueError,
+        "gamma=1.5 must be a number between 0 and 1",
+    ),
+    ("one bound", lambda: jaxplain.deep_taylor(f, low=0.0), ValueError, "both bounds.*or neither"),
+    (
+        "a preset by name",
+        lambda: jaxplain.lrp(f, "epsilon_plus"),
+        TypeError,
+        r"'epsilon_plus' is neither a rule nor a composite.*rules\.epsilon_plus\(\)",
+    ),
+    (
+        "a preset not called",
+        lambda: jaxplain.lrp(f, rules.epsilon_plus),
+        TypeError,
+        r"is neither a rule nor a composite.*rules\.epsilon_plus\(\)",
+    ),
+    (
+        "a rule class without parentheses",
+        lambda: rules.Composite([(jaxplain.Kind.CONV, rules.ZPlus)]),
+        TypeError,
+        r"pairs of a selector and a rule, such as .*rules\.ZPlus\(\)",
+    ),
+    (
+        "something that selects nothing",
+        lambda: rules.Composite([(3, rules.ZPlus())]),
+        TypeError,
+        r"3 does not select sites.*path.*jaxplain\.Kind.*first\(\)",
+    ),
+    ("unknown seed", lambda: jaxplain.lrp(f, seed="max"), ValueError, "seed='max'.*score, one"),
+    ("unknown bias", lambda: jaxplain.lrp(f, bias="drop"), ValueError, "bias='drop'.*absorb, sp"),
+    (
+        "unknown missing",
+        lambda: jaxplain.lrp(f, missing="skip"),
+        ValueError,
+        "missing='skip'.*error, gradient",
+    ),
+    (
+        "a rule for layers at a softmax",
+        lambda: jaxplain.lrp(
+            lambda x: jax.nn.softmax(x)[0],
+            rules.Composite([(jaxplain.Kind.SOFTMAX, rules.ZPlus())]),
+        )(X),
+        ValueError,
+        r"ZPlus is no rule for 'div' \(SOFTMAX, div\) at .*test_errors\.py:\d+.*DENSE, CONV",
+    ),
+    (
+        "steps without a rule, all at once",
+        lambda: jaxplain.lrp(
+            lambda x: jnp.linalg.inv(jnp.diag(x) + 2)[0, 0] + jnp.abs(jnp.fft.fft(x))[0]
+        )(X),
+        NotImplementedError,
+        r"step\(s\) carry relevance and have no rule:.*custom_linear_solve.*test_errors\.py:\d+.*fft.*register_op"
+        ".*missing='gradient'",
+    ),
+    (
+        "a while loop",
+        lambda: jaxplain.lrp(
+            lambda x: jax.lax.while_loop(lambda h: h.sum() < 9, lambda h: 2 * h, jnp.abs(x)).sum()
+        )(X),
+        NotImplementedError,
+        r"while loop at .*test_errors\.py:\d+.*jax\.lax\.scan",
+    ),
+    (
+        "relevance of whole numbers",
+        lambda: jaxplain.lrp(lambda ids: jnp.sum(ids))(jnp.arange(3)),
+        TypeError,
+        "int.*embedding layer",
+    ),
+    (
+        "guided backprop without rectifiers",
+        lambda: jaxplain.guided_backprop(lambda x: jnp.tanh(x).sum())(X),
+        ValueError,
+        r"guided_backprop changes the gradient at rectifiers.*has none.*jaxplain\.lrp",
+    ),
+    (
+        "an operation of a kind that needs more than its derivative",
+        lambda: jaxplain.register_op(jax.lax.erf_p, jaxplain.Kind.SOFTMAX),
+        TypeError,
+        r"kind=<Kind.SOFTMAX.*Kind\.ELEMENTWISE",
+    ),
+    (
+        "contrast with a class that does not exist",
+        lambda: jaxplain.contrast(logits)(X, 1, 7),
+        IndexError,
+        "index 7.*valid are -3 to 2",
+    ),
 ]
 
 
@@ -437,3 +540,23 @@ def test_nan_stays_visible_under_jit() -> None:
 def test_the_models_own_errors_pass_through() -> None:
     with pytest.raises(ZeroDivisionError):
         jaxplain.saliency(lambda x: 1 / 0)(X)
+
+
+def test_a_path_that_fits_nothing_warns_with_the_nearest() -> None:
+    def named(x: Any) -> Any:
+        with jax.named_scope("block/dense"):
+            return jnp.dot(x, X)
+
+    composite = rules.Composite([("block/danse", rules.ZPlus())])
+    with pytest.warns(UserWarning, match="'block/danse' matches no site.*'block/dense'"):
+        jaxplain.lrp(named, composite)(X)
+    with pytest.warns(UserWarning, match=r"No site.*has a path.*jax\.named_scope.*flax\.named"):
+        jaxplain.lrp(f, composite)(X)
+
+
+def test_missing_rules_by_the_gradient_if_asked_for() -> None:
+    def inverse(x: Any) -> Any:
+        return jnp.linalg.inv(jnp.diag(x) + 2 * jnp.eye(4))[0, 0]
+
+    attribution = jaxplain.lrp(inverse, missing="gradient", seed="one")(X)
+    assert np.isfinite(attribution).all()
