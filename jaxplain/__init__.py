@@ -12,6 +12,8 @@ from ._select import contrast as contrast
 from ._select import select as select
 from ._select import unbatch as unbatch
 from ._types import Info as Info
+from .backprop._fit_patterns import Patterns as Patterns
+from .backprop._fit_patterns import fit_patterns as fit_patterns
 from .backprop._ledger import Ledger as Ledger
 from .backprop._lrp import deep_taylor as deep_taylor
 from .backprop._lrp import excitation_backprop as excitation_backprop
@@ -19,8 +21,6 @@ from .backprop._lrp import lrp as lrp
 from .backprop._modified import deconvnet as deconvnet
 from .backprop._modified import guided_backprop as guided_backprop
 from .backprop._modified import modified_grad as modified_grad
-from .backprop._patterns import Patterns as Patterns
-from .backprop._patterns import fit_patterns as fit_patterns
 from .backprop._patterns import pattern_attribution as pattern_attribution
 from .backprop._patterns import pattern_net as pattern_net
 from .backprop._show import show as show
