@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -231,3 +231,223 @@ def maximum_distance(x: Array, low: Array, high: Array) -> Array:
         least, greatest = low[place[-1]], high[place[-1]]
         farthest[place] = greatest if greatest - value >= value - least else least
     return farthest
+
+
+# ----------------------------------------------------------------------------------- relevance
+
+
+class Shared(NamedTuple):
+    """Where the relevance of a layer's outputs went."""
+
+    inputs: Array  # (n,)
+    weights: Array  # (n, m), what went through each weight
+    bias: Array  # (m,)
+    stabilizer: Array  # (m,), to units without contributions of the right sign included
+
+
+def _share(
+    contribution: Callable[[int, int], float],
+    offsets: Array,
+    relevance: Array,
+    epsilon: float,
+    n: int,
+) -> Shared:
+    """Share each unit's relevance in proportion to contributions; `0 / 0` is 0, `sgn(0)` is 1."""
+    through = np.zeros((n, len(relevance)))
+    bias, stabilizer = np.zeros(len(relevance)), np.zeros(len(relevance))
+    for j, received in enumerate(relevance):
+        parts = [contribution(i, j) for i in range(n)]
+        z = sum(parts) + offsets[j]
+        denominator = z + epsilon if z >= 0 else z - epsilon
+        q = received / denominator if denominator != 0 else 0.0
+        for i in range(n):
+            through[i, j] = parts[i] * q
+        bias[j] = offsets[j] * q
+        stabilizer[j] = received - z * q
+    return Shared(through.sum(axis=1), through, bias, stabilizer)
+
+
+def _plus(value: Any) -> Any:
+    return np.where(value > 0, value, 0.0)
+
+
+def _minus(value: Any) -> Any:
+    return np.where(value < 0, value, 0.0)
+
+
+def lrp_epsilon(x: Array, w: Array, b: Array, relevance: Array, epsilon: float = 1e-6) -> Shared:
+    """Bach et al. 2015, eq. 58 with the bias a contribution of its own."""
+    return _share(lambda i, j: x[i] * w[i, j], b, relevance, epsilon, len(x))
+
+
+def lrp_zero(x: Array, w: Array, b: Array, relevance: Array) -> Shared:
+    """Bach et al. 2015, eq. 56."""
+    return lrp_epsilon(x, w, b, relevance, 0.0)
+
+
+def lrp_z_plus(x: Array, w: Array, b: Array, relevance: Array, epsilon: float = 1e-6) -> Shared:
+    """Montavon et al. 2017, and for inputs of both signs the positive products."""
+
+    def positive(i: int, j: int) -> float:
+        return _plus(x[i]) * _plus(w[i, j]) + _minus(x[i]) * _minus(w[i, j])
+
+    return _share(positive, _plus(b), relevance, epsilon, len(x))
+
+
+def lrp_alpha_beta(
+    x: Array,
+    w: Array,
+    b: Array,
+    relevance: Array,
+    alpha: float = 2.0,
+    beta: float = 1.0,
+    epsilon: float = 1e-6,
+) -> Shared:
+    """Bach et al. 2015, eq. 60: positive products weighted by alpha, negative ones by beta."""
+
+    def negative(i: int, j: int) -> float:
+        return _plus(x[i]) * _minus(w[i, j]) + _minus(x[i]) * _plus(w[i, j])
+
+    above = lrp_z_plus(x, w, b, relevance, epsilon)
+    below = _share(negative, _minus(b), relevance, epsilon, len(x))
+    return Shared(*(alpha * p - beta * n for p, n in zip(above, below, strict=True)))
+
+
+def lrp_gamma(
+    x: Array, w: Array, b: Array, relevance: Array, gamma: float = 0.25, epsilon: float = 1e-6
+) -> Shared:
+    """Montavon et al. 2019, in the form of Andéol et al. 2021 for inputs and outputs of any sign.
+
+    What a unit whose output is zero received stays with the stabiliser.
+    """
+    n, m = w.shape
+    z = [sum(x[i] * w[i, j] for i in range(n)) + b[j] for j in range(m)]
+
+    def favoured(i: int, j: int) -> float:
+        own, other = (_plus, _minus) if z[j] > 0 else (_minus, _plus)
+        upper, lower = w[i, j] + gamma * own(w[i, j]), w[i, j] + gamma * other(w[i, j])
+        return _plus(x[i]) * upper + _minus(x[i]) * lower
+
+    offsets = [b[j] + gamma * (_plus(b[j]) if z[j] > 0 else _minus(b[j])) for j in range(m)]
+    dead = np.array([z[j] == 0 for j in range(m)])
+    shared = _share(favoured, np.array(offsets), np.where(dead, 0, relevance), epsilon, n)
+    return shared._replace(stabilizer=np.where(dead, relevance, shared.stabilizer))
+
+
+def lrp_interpolated(
+    x: Array, w: Array, b: Array, relevance: Array, gamma: float, epsilon: float = 1e-6
+) -> Shared:
+    """Montavon et al. 2018: positive products, and gamma times the negative ones."""
+
+    def weighted(i: int, j: int) -> float:
+        product = x[i] * w[i, j]
+        return _plus(product) + gamma * _minus(product)
+
+    return _share(weighted, _plus(b) + gamma * _minus(b), relevance, epsilon, len(x))
+
+
+def lrp_z_box(
+    x: Array,
+    w: Array,
+    b: Array,
+    relevance: Array,
+    low: Array,
+    high: Array,
+    epsilon: float = 1e-6,
+) -> Shared:
+    """Montavon et al. 2017, eq. 15: from the corner of the box that turns a unit off most."""
+
+    def boxed(i: int, j: int) -> float:
+        return x[i] * w[i, j] - low[i] * _plus(w[i, j]) - high[i] * _minus(w[i, j])
+
+    return _share(boxed, 0 * b, relevance, epsilon, len(x))
+
+
+def lrp_w_square(x: Array, w: Array, b: Array, relevance: Array, epsilon: float = 1e-6) -> Shared:
+    """Montavon et al. 2017, eq. 12."""
+    return _share(lambda i, j: w[i, j] ** 2, 0 * b, relevance, epsilon, len(x))
+
+
+def lrp_flat(x: Array, w: Array, b: Array, relevance: Array, epsilon: float = 1e-6) -> Shared:
+    """Lapuschkin et al. 2019: evenly; a weight of exactly zero is no connection."""
+    return _share(lambda i, j: float(w[i, j] != 0), 0 * b, relevance, epsilon, len(x))
+
+
+def lrp_product(a: Array, b: Array, relevance: Array) -> tuple[Array, Array]:
+    """Achtibat et al. 2024, Proposition 3.2: each factor of an elementwise product gets half."""
+    return relevance / 2 + 0 * a, relevance / 2 + 0 * b
+
+
+def lrp_matrix_product(
+    a: Array, b: Array, relevance: Array, epsilon: float = 1e-6
+) -> tuple[Array, Array]:
+    """Achtibat et al. 2024, eq. 14: the products in a sum by LRP-epsilon, each halved."""
+    to_a, to_b = np.zeros_like(a), np.zeros_like(b)
+    for i, j in np.ndindex(relevance.shape):
+        z = sum(a[i, k] * b[k, j] for k in range(a.shape[1]))
+        q = relevance[i, j] / (z + epsilon if z >= 0 else z - epsilon)
+        for k in range(a.shape[1]):
+            to_a[i, k] += a[i, k] * b[k, j] * q / 2
+            to_b[k, j] += a[i, k] * b[k, j] * q / 2
+    return to_a, to_b
+
+
+def lrp_softmax(x: Array, relevance: Array) -> Array:
+    """Achtibat et al. 2024, Proposition 3.1: x_i (R_i - s_i sum R); a logit of -inf counts as 0."""
+    weights = [math.exp(v - max(x)) for v in x]
+    shares = [weight / sum(weights) for weight in weights]
+    received = sum(relevance)
+    finite = [v if math.isfinite(v) else 0.0 for v in x]
+    parts = zip(finite, relevance, shares, strict=True)
+    return np.array([v * (r - s * received) for v, r, s in parts])
+
+
+def lrp_log_softmax(x: Array, relevance: Array, epsilon: float = 1e-6) -> Array:
+    """The same expansion, sum_j x_i dy_j/dx_i R_j / y_j, of y = x - logsumexp(x)."""
+    total = math.log(sum(math.exp(v) for v in x))
+    result = np.zeros_like(x)
+    for i, j in np.ndindex(len(x), len(x)):
+        y = x[j] - total
+        derivative = float(i == j) - math.exp(x[i] - total)
+        result[i] += x[i] * derivative * relevance[j] / (y + epsilon if y >= 0 else y - epsilon)
+    return result
+
+
+def lrp_logsumexp(x: Array, relevance: float, epsilon: float = 1e-6) -> Array:
+    """The same expansion of one number, log(sum(exp(x)))."""
+    y = math.log(sum(math.exp(v) for v in x))
+    q = relevance / (y + epsilon if y >= 0 else y - epsilon)
+    return np.array([v * math.exp(v - y) * q for v in x])
+
+
+def lrp_layer_norm(
+    x: Array,
+    scale: Array,
+    shift: Array,
+    relevance: Array,
+    small: float,
+    epsilon: float = 1e-6,
+    *,
+    center: bool = True,
+) -> Shared:
+    """Ali et al. 2022: the deviation held constant, the rest is affine: by LRP-epsilon.
+
+    Without `center` it is RMSNorm.
+    """
+    n = len(x)
+    mean = sum(x) / n if center else 0.0
+    deviation = math.sqrt(sum((v - mean) ** 2 for v in x) / n + small)
+    w = np.zeros((n, n))
+    for i, j in np.ndindex(n, n):
+        w[i, j] = scale[j] * (float(i == j) - (1 / n if center else 0.0)) / deviation
+    return lrp_epsilon(x, w, shift, relevance, epsilon)
+
+
+def unrolled(layer: Callable[[Array], Any], shape: tuple[int, ...]) -> tuple[Array, Array]:
+    """An affine layer as a dense one: weights (n, m) and biases (m,), from its values at units."""
+    n = math.prod(shape)
+    b = np.ravel(layer(np.zeros(shape)))
+    rows = [np.ravel(layer(np.reshape(unit, shape))) - b for unit in np.eye(n)]
+    w = np.stack(rows)
+    # Weights that are not there come out as differences of equal numbers, but for rounding.
+    return np.where(np.abs(w) < 1e-12, 0.0, w), b
