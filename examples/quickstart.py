@@ -2,7 +2,7 @@
 
     python examples/quickstart.py --image cat.jpg --out out
 
-prints the five likeliest classes, explains the first one by every gradient method, and writes
+prints the five likeliest classes, explains the first one by every method, and writes
 `methods.png` (all methods side by side), `overlay.png` (integrated gradients over the picture) and
 `path.png` (the score and its gradient on the way from black to the picture). Without `--image`, it
 explains the cat that comes with scikit-image.
@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxplain
-from jaxplain import baselines, plot
+from jaxplain import baselines, plot, rules
 
 from pretrained import Pretrained, labels, load, read_image, sample_image
 
@@ -42,7 +42,7 @@ class Method(NamedTuple):
     """
 
     title: str
-    explain: jaxplain.Attribution
+    explain: Callable[..., jax.Array]
     start: Callable[[jax.Array], jax.Array] | None = None
 
 
@@ -62,18 +62,26 @@ class Task(NamedTuple):
     Attributes:
         score: The logit of a class, `score(x, k)`.
         others: Other photographs, a set of baselines.
-        steps: Gradients per method.
+        steps: Gradients per path or mean.
+        low: A black pixel in the model's units, (1, 1, 3).
+        high: A white one.
     """
 
     score: Score
     others: jax.Array
     steps: int
+    low: jax.Array
+    high: jax.Array
 
-    def smooth(self, statistic: str) -> jaxplain.Attribution:
+    def smooth(self, statistic: str) -> Callable[..., jax.Array]:
         explain = jaxplain.smooth(
             jax.grad(self.score), samples=self.steps, statistic=statistic, chunk=CHUNK
         )
         return partial(explain, key=jax.random.key(0))
+
+    def lrp(self, preset: str, *bounds: jax.Array) -> Method:
+        composite = getattr(rules, preset)(*bounds)
+        return Method(f"LRP: {preset}", jaxplain.lrp(self.score, composite))
 
 
 CHUNK = 5  # a few pictures at a time keep a CPU's caches warm and its memory small
@@ -115,6 +123,12 @@ METHODS: dict[str, Callable[[Task], Method]] = {
         ),
         lambda x: t.others,
     ),
+    "guided_backprop": lambda t: Method("guided backprop", jaxplain.guided_backprop(t.score)),
+    "deconvnet": lambda t: Method("deconvnet", jaxplain.deconvnet(t.score)),
+    "lrp_epsilon": lambda t: t.lrp("epsilon"),
+    "lrp_epsilon_plus_flat": lambda t: t.lrp("epsilon_plus_flat"),
+    "lrp_epsilon_gamma_box": lambda t: t.lrp("epsilon_gamma_box", t.low, t.high),
+    "lrp_deep_taylor": lambda t: t.lrp("deep_taylor", t.low, t.high),
 }
 
 
@@ -202,7 +216,8 @@ def main(arguments: list[str] | None = None) -> int:
 
     score = jaxplain.select(model.logits)
     others = jnp.stack([jnp.asarray(model.preprocess(sample_image(n))) for n in OTHERS])
-    task = Task(score, others, options.steps)
+    low, high = (jnp.asarray(bound[None, None]) for bound in (model.low, model.high))
+    task = Task(score, others, options.steps, low, high)
     print(f"\nexplaining the logit of {names[k]!r}, {logits[k]:.2f}:")
     print(f"{'method':24s} {'sums to':>11s}   {'residual':>9s}   {'compiled':>9s} {'ran':>9s}")
     results = {}
@@ -217,7 +232,7 @@ def main(arguments: list[str] | None = None) -> int:
     first = "integrated gradients" if "integrated gradients" in results else next(iter(results))
     short = names[k].split(",")[0]
     figures = {
-        "methods.png": plot.grid(shown, attributions, columns=5, captions=captions),
+        "methods.png": plot.grid(shown, attributions, columns=4, captions=captions),
         # Single pixels are too fine to see over a picture: their averages over 2 pixels are not.
         "overlay.png": plot.overlay(
             shown,
@@ -245,9 +260,11 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         metavar="METHOD",
         help=f"some of: {', '.join(METHODS)}",
     )
-    parser.add_argument("--steps", type=int, default=50, help="gradients per method (default 50)")
+    parser.add_argument(
+        "--steps", type=int, default=50, help="gradients per path or mean (default 50)"
+    )
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the figures")
-    parser.add_argument("--quick", action="store_true", help="six gradients per method")
+    parser.add_argument("--quick", action="store_true", help="six gradients per path or mean")
     options = parser.parse_args(arguments)
     if options.quick:
         options.steps = 6

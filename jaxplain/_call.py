@@ -48,7 +48,7 @@ def bind_function(
         merged = list(args)
         for position, value in zip(positions, values, strict=True):
             merged[position] = value
-        return _call_model(g, merged, kwargs)
+        return call_model(g, merged, kwargs)
 
     return function, x
 
@@ -138,7 +138,7 @@ def check_averageable(value: PyTree, g: Callable[..., Any], who: str) -> None:
             )
 
 
-def _call_model(g: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]) -> Any:
+def call_model(g: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]) -> Any:
     try:
         return g(*args, **kwargs)
     except Exception as error:

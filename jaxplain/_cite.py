@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ._bibliography import BIBLIOGRAPHY
 from ._call import name_of
 
 
@@ -12,8 +13,9 @@ def cite(*methods: Callable[..., Any]) -> str:
     """BibTeX entries of the papers behind the given methods.
 
     Args:
-        *methods: public functions of jaxplain, such as `jaxplain.integrated_grad`, or attributions
-            made by them, such as `jaxplain.smooth(jax.grad(f))`.
+        *methods: public functions of jaxplain, such as `jaxplain.integrated_grad`, attributions
+            made by them, such as `jaxplain.smooth(jax.grad(f))`, and presets and rules, such as
+            `jaxplain.rules.attn_lrp`.
 
     Returns:
         The entries, each once, separated by blank lines.
@@ -40,7 +42,7 @@ def cite(*methods: Callable[..., Any]) -> str:
 
 
 def _entry(key: str) -> str:
-    kind, fields = _BIBLIOGRAPHY[key]
+    kind, fields = BIBLIOGRAPHY[key]
     lines = [f"  {name} = {{{value}}}," for name, value in fields.items()]
     return "\n".join([f"@{kind}{{{key},", *lines, "}"])
 
@@ -57,130 +59,43 @@ PAPERS: dict[str, tuple[str, ...]] = {
     "over_baselines": ("lundberg2017unified",),
     "smooth": ("smilkov2017smoothgrad", "hooker2019benchmark", "adebayo2018local"),
     "maximum_distance": ("sturmfels2020visualizing",),
-}
-
-_BIBLIOGRAPHY: dict[str, tuple[str, dict[str, str]]] = {
-    "simonyan2014deep": (
-        "inproceedings",
-        {
-            "title": "Deep Inside Convolutional Networks: Visualising Image Classification Models "
-            "and Saliency Maps",
-            "author": "Simonyan, Karen and Vedaldi, Andrea and Zisserman, Andrew",
-            "booktitle": "ICLR Workshop",
-            "year": "2014",
-            "eprint": "1312.6034",
-        },
-    ),
-    "shrikumar2016not": (
-        "article",
-        {
-            "title": "Not Just a Black Box: Learning Important Features Through Propagating "
-            "Activation Differences",
-            "author": "Shrikumar, Avanti and Greenside, Peyton and Shcherbina, Anna and Kundaje, "
-            "Anshul",
-            "journal": "arXiv:1605.01713",
-            "year": "2016",
-        },
-    ),
-    "sundararajan2017axiomatic": (
-        "inproceedings",
-        {
-            "title": "Axiomatic Attribution for Deep Networks",
-            "author": "Sundararajan, Mukund and Taly, Ankur and Yan, Qiqi",
-            "booktitle": "ICML",
-            "year": "2017",
-            "eprint": "1703.01365",
-        },
-    ),
-    "sundararajan2016gradients": (
-        "article",
-        {
-            "title": "Gradients of Counterfactuals",
-            "author": "Sundararajan, Mukund and Taly, Ankur and Yan, Qiqi",
-            "journal": "arXiv:1611.02639",
-            "year": "2016",
-        },
-    ),
-    "xu2020attribution": (
-        "inproceedings",
-        {
-            "title": "Attribution in Scale and Space",
-            "author": "Xu, Shawn and Venugopalan, Subhashini and Sundararajan, Mukund",
-            "booktitle": "CVPR",
-            "year": "2020",
-            "eprint": "2004.03383",
-        },
-    ),
-    "kapishnikov2021guided": (
-        "inproceedings",
-        {
-            "title": "Guided Integrated Gradients: An Adaptive Path Method for Removing Noise",
-            "author": "Kapishnikov, Andrei and Venugopalan, Subhashini and Avci, Besim and Wedin, "
-            "Ben and Terry, Michael and Bolukbasi, Tolga",
-            "booktitle": "CVPR",
-            "year": "2021",
-            "eprint": "2106.09788",
-        },
-    ),
-    "erion2021improving": (
-        "article",
-        {
-            "title": "Improving Performance of Deep Learning Models with Axiomatic Attribution "
-            "Priors and Expected Gradients",
-            "author": "Erion, Gabriel and Janizek, Joseph D. and Sturmfels, Pascal and Lundberg, "
-            "Scott M. and Lee, Su-In",
-            "journal": "Nature Machine Intelligence",
-            "year": "2021",
-            "eprint": "1906.10670",
-        },
-    ),
-    "lundberg2017unified": (
-        "inproceedings",
-        {
-            "title": "A Unified Approach to Interpreting Model Predictions",
-            "author": "Lundberg, Scott M. and Lee, Su-In",
-            "booktitle": "NeurIPS",
-            "year": "2017",
-            "eprint": "1705.07874",
-        },
-    ),
-    "smilkov2017smoothgrad": (
-        "article",
-        {
-            "title": "SmoothGrad: Removing Noise by Adding Noise",
-            "author": "Smilkov, Daniel and Thorat, Nikhil and Kim, Been and Viegas, Fernanda and "
-            "Wattenberg, Martin",
-            "journal": "arXiv:1706.03825",
-            "year": "2017",
-        },
-    ),
-    "hooker2019benchmark": (
-        "inproceedings",
-        {
-            "title": "A Benchmark for Interpretability Methods in Deep Neural Networks",
-            "author": "Hooker, Sara and Erhan, Dumitru and Kindermans, Pieter-Jan and Kim, Been",
-            "booktitle": "NeurIPS",
-            "year": "2019",
-            "eprint": "1806.10758",
-        },
-    ),
-    "adebayo2018local": (
-        "article",
-        {
-            "title": "Local Explanation Methods for Deep Neural Networks Lack Sensitivity to "
-            "Parameter Values",
-            "author": "Adebayo, Julius and Gilmer, Justin and Goodfellow, Ian and Kim, Been",
-            "journal": "arXiv:1810.03307",
-            "year": "2018",
-        },
-    ),
-    "sturmfels2020visualizing": (
-        "article",
-        {
-            "title": "Visualizing the Impact of Feature Attribution Baselines",
-            "author": "Sturmfels, Pascal and Lundberg, Scott and Lee, Su-In",
-            "journal": "Distill",
-            "year": "2020",
-        },
-    ),
+    "lrp": ("bach2015pixel", "montavon2019layer"),
+    "deep_taylor": ("montavon2017explaining",),
+    "root_criteria": ("montavon2017explaining", "montavon2018methods"),
+    "excitation_backprop": ("zhang2018top",),
+    "guided_backprop": ("springenberg2015striving",),
+    "deconvnet": ("zeiler2014visualizing",),
+    "fit_patterns": ("kindermans2018learning",),
+    "pattern_net": ("kindermans2018learning",),
+    "pattern_attribution": ("kindermans2018learning",),
+    # Presets of jaxplain.rules
+    "epsilon": ("bach2015pixel",),
+    "epsilon_plus": ("kohlbrenner2020towards",),
+    "epsilon_plus_flat": ("kohlbrenner2020towards", "lapuschkin2019unmasking"),
+    "epsilon_alpha2_beta1": ("kohlbrenner2020towards",),
+    "epsilon_alpha2_beta1_flat": ("kohlbrenner2020towards", "lapuschkin2019unmasking"),
+    "epsilon_gamma_box": ("montavon2019layer", "anders2021software"),
+    "gamma": ("montavon2019layer", "andeol2021learning"),
+    "interpolated": ("montavon2018methods",),
+    "attn_lrp": ("achtibat2024attnlrp",),
+    "cp_lrp": ("ali2022xai",),
+    # and rules
+    "Epsilon": ("bach2015pixel",),
+    "Zero": ("bach2015pixel",),
+    "AlphaBeta": ("bach2015pixel",),
+    "Norm": ("bach2015pixel",),
+    "Pass": ("bach2015pixel",),
+    "Uniform": ("bach2015pixel",),
+    "ZPlus": ("montavon2017explaining",),
+    "ZBox": ("montavon2017explaining",),
+    "WSquare": ("montavon2017explaining",),
+    "Root": ("montavon2017explaining",),
+    "Flat": ("lapuschkin2019unmasking",),
+    "Gamma": ("montavon2019layer", "andeol2021learning"),
+    "Interpolated": ("montavon2018methods",),
+    "Product": ("achtibat2024attnlrp", "arras2019explaining"),
+    "Softmax": ("achtibat2024attnlrp",),
+    "Stop": ("ali2022xai",),
+    "GuidedReLU": ("springenberg2015striving",),
+    "DeconvReLU": ("zeiler2014visualizing",),
 }

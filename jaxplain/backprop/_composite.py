@@ -253,7 +253,7 @@ def as_composite(rules: Any) -> Composite:
     if isinstance(rules, Composite):
         return rules
     if isinstance(rules, Rule):
-        return preset([(rules.kinds & rules.main or rules.kinds, rules)])
+        return Composite([(rules.kinds & rules.main or rules.kinds, rules)])
     raise TypeError(
         f"rules={rules!r} is neither a rule nor a composite: give a preset such as "
         "jaxplain.rules.epsilon_plus(), a rule such as jaxplain.rules.Gamma(0.25), or a "

@@ -157,7 +157,7 @@ def gather(
     for name, (site, report) in zip(names, found, strict=True):
         if report is None:
             continue
-        rule = type(assigned[site]).__name__
+        rule = assigned[site].name
         rows.append(Row(name, str(site.kind.name), site.outputs[0].shape, rule, site.source))
         ledger = report["ledger"]
         # A site in a loop reports once for each step.

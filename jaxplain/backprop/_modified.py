@@ -14,7 +14,7 @@ from .._call import bind, name_of, named
 from .._types import Argnums, Attribution, Model, PyTree
 from ..program._flow import annotate
 from ..program._ops import Kind
-from ..program._rectifiers import is_rectifier
+from ..program._rectifiers import rectifier
 from ..program._run import Call, replay
 from ..program._sites import Grouped, Site, group
 from ..program._trace import trace
@@ -104,7 +104,7 @@ class GuidedReLU(Rule):
 
     def propagate(self, call: Call, relevances: Arrays) -> Propagated:
         assert call.pullback is not None
-        return Propagated(call.pullback((jnp.maximum(relevances[0], 0),)))
+        return Propagated(call.pullback((_rectified(call, relevances[0])[0],)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,7 +127,19 @@ class DeconvReLU(Rule):
     kinds = Kind.ELEMENTWISE
 
     def propagate(self, call: Call, relevances: Arrays) -> Propagated:
-        return Propagated((jnp.maximum(relevances[0], 0),))
+        kept, slope = _rectified(call, relevances[0])
+        return Propagated((kept * jnp.asarray(slope, kept.dtype),))
+
+
+def _rectified(call: Call, gradient: jax.Array) -> tuple[jax.Array, float]:
+    """The gradient where it is positive, and the slope of the rectifier.
+
+    `-min(-x, 0)` is a rectifier too: at its inner, reversed half the signs are exchanged.
+    """
+    form = rectifier(call.site)
+    if form is not None and form.sign < 0:
+        return jnp.minimum(gradient, 0), form.slope
+    return jnp.maximum(gradient, 0), 1.0 if form is None else form.slope
 
 
 def guided_backprop(f: Model, *, argnums: Argnums = 0) -> Attribution:
@@ -197,7 +209,7 @@ def _at_rectifiers(f: Model, rule: Rule, argnums: Argnums, name: str) -> Attribu
         score, x = bind(f, args, kwargs, argnums)
 
         def choose(grouped: Grouped) -> dict[Site, Rule]:
-            rules = {site: rule for site in grouped.all_sites() if is_rectifier(site)}
+            rules = {site: rule for site in grouped.all_sites() if rectifier(site)}
             if not rules:
                 raise ValueError(
                     f"{name} changes the gradient at rectifiers, and {name_of(f)} has none (ReLU, "

@@ -6,6 +6,7 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from .._tree import total
 from ..program._ops import Kind
@@ -138,7 +139,7 @@ def _sum_over_members(call: Call, x: jax.Array) -> jax.Array:
             f"Uniform does not know the members of {call.site.primitive} at {call.site.source}: "
             "leave this site to the default, which follows the winner."
         )
-    zero = jnp.zeros((), x.dtype)
+    zero = np.zeros((), x.dtype)  # not traced: JAX looks at it to know that this is a sum
     summed: jax.Array = jax.lax.reduce_window(
         x,
         zero,

@@ -25,7 +25,8 @@ class Product(Rule):
     Args:
         detach: hold factors constant that come from sites of these kinds, and give the other
             factor everything: `Kind.SOFTMAX` for attention weights (CP-LRP), `Kind.ELEMENTWISE`
-            for gates. Static.
+            for the gates of gated linear units. Where both factors are of these kinds, as in an
+            LSTM, they share evenly. Static.
         epsilon: the stabiliser of matrix products, in units of the output; may be traced.
 
     Returns:

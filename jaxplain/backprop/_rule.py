@@ -16,12 +16,25 @@ Arrays = tuple[jax.Array, ...]
 
 
 class Propagated(NamedTuple):
-    """What a rule made of the relevance of a site's outputs."""
+    """What a rule made of the relevance of a site's outputs.
 
-    inputs: Arrays  # relevance of each input
-    bias: jax.Array | None = None  # absorbed by additive terms, shaped like the output
-    stabilizer: jax.Array | None = None  # absorbed by the stabiliser, shaped like the output
-    weights: Arrays | None = None  # relevance of each weight, where it was asked for
+    Args:
+        inputs: a tuple with the relevance of each input, shaped like it.
+        bias: absorbed by additive terms, an array of any shape, or None.
+        stabilizer: absorbed by the stabiliser, an array of any shape, or None.
+        weights: a tuple with the relevance of each weight, or None where it was not asked for.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from jaxplain.rules import Propagated
+        >>> Propagated((jnp.ones(2),)).bias is None
+        True
+    """
+
+    inputs: Arrays
+    bias: jax.Array | None = None
+    stabilizer: jax.Array | None = None
+    weights: Arrays | None = None
 
 
 # What a ledger entry holds, in this order.
@@ -59,6 +72,11 @@ class Rule:
     kinds: ClassVar[Kind]
     main: ClassVar[Kind] = Kind.AFFINE  # of these, the ones meant when it stands for a composite
     linearize: ClassVar[bool] = False
+
+    @property
+    def name(self) -> str:
+        """What tables call it."""
+        return type(self).__name__
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -133,7 +151,7 @@ def quotient(relevance: jax.Array, z: jax.Array, epsilon: Any) -> jax.Array:
 
     The derivative is finite too where the denominator vanishes.
     """
-    dtype = wide(jnp.result_type(relevance, z))
+    dtype = max(wide(relevance.dtype), wide(z.dtype), key=lambda dtype: dtype.itemsize)
     relevance, z = relevance.astype(dtype), z.astype(dtype)
     epsilon = jnp.asarray(epsilon, dtype)
     denominator = z + jnp.where(z >= 0, epsilon, -epsilon)

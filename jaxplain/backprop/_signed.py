@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from .._errors import check_real, is_concrete
 from ..program._affine import Linear
@@ -92,7 +93,7 @@ class AlphaBeta(LinearRule):
         check_real("alpha", self.alpha, low=0.0)
         check_real("beta", self.beta, low=0.0)
         concrete = is_concrete(self.alpha) and is_concrete(self.beta)
-        if concrete and not jnp.allclose(self.alpha - self.beta, 1.0):
+        if concrete and not np.allclose(self.alpha - self.beta, 1.0):
             raise ValueError(
                 f"AlphaBeta(alpha={self.alpha}, beta={self.beta}): alpha - beta must be 1, or "
                 f"relevance is not conserved. Use beta={self.alpha - 1} with this alpha."
@@ -185,7 +186,7 @@ class Interpolated(LinearRule):
 
     $R_i = \sum_j \frac{(x_i^+ w_{ij}^+ + x_i^- w_{ij}^-) + \gamma (x_i^+ w_{ij}^- + x_i^-
     w_{ij}^+)}{s(\ldots + b_j^+ + \gamma b_j^-)} R_j$. With γ = 0 this is `ZPlus`, with γ = 1
-    `Zero`: gradient × input on networks of ReLUs without biases.
+    `Zero`: gradient × input on networks of ReLUs.
 
     Args:
         gamma: the factor, from 0 to 1; may be traced.

@@ -22,6 +22,10 @@ class SpreadBias(Rule):
     kinds = Kind.LINEAR
 
     @property
+    def name(self) -> str:
+        return self.rule.name
+
+    @property
     def linearize(self) -> bool:  # type: ignore[override]
         return self.rule.linearize
 

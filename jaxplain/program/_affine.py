@@ -45,7 +45,7 @@ def linear_view(
     if layer.core is None:
         return _diagonal(layer, read)
     data = read(layer.steps[0].data if layer.before else layer.core.inputs[layer.slot])
-    entering = _affine_run(layer.before, read)
+    entering = _entering(layer, data, read)
     x = (data * entering[0]).astype(layer.core.inputs[layer.slot].aval.dtype)
     operands = 1 if layer.core.op.kind is Kind.SUM else 2
     plain = entering[1] is None and len(layer.core.inputs) == operands
@@ -58,13 +58,33 @@ def linear_view(
     return Linear((x,), (weight,), _contracting(layer), bias, (entering[0],))
 
 
+def _entering(layer: Layer, data: jax.Array, read: Callable[[Any], Any]) -> tuple[Any, Any]:
+    """Scale and shift of the steps before the core, in the arrangement of the input."""
+    if all(step.effect is not Effect.MOVE for step in layer.before):
+        return _affine_run(layer.before, read)
+
+    def run(x: jax.Array) -> jax.Array:
+        for step in layer.before:
+            operands = [
+                x if i == step.slot else read(a) for i, a in enumerate(step.equation.inputs)
+            ]
+            (x,) = step.equation.run(operands)
+        return x
+
+    # The steps only scale, shift and rearrange, so their transpose at ones is the scale.
+    shift, pullback = jax.vjp(run, jnp.zeros_like(data))
+    (scale,) = pullback(jnp.ones_like(shift))
+    return scale, shift
+
+
 def _contracting(layer: Layer) -> Callable[..., jax.Array]:
     """The dot or convolution and what rearranges its result, without scales and shifts."""
     core, slot = layer.core, layer.slot
     assert core is not None
 
     def linear(inputs: tuple[jax.Array, ...], weights: tuple[jax.Array, ...]) -> jax.Array:
-        operands = (inputs[0], weights[0]) if slot == 0 else (weights[0], inputs[0])
+        x = _rearrange(layer.before, inputs[0])
+        operands = (x, weights[0]) if slot == 0 else (weights[0], x)
         return _rearrange(layer.after, core.run(operands)[0])
 
     return linear
@@ -193,6 +213,9 @@ def add_view(equation: Equation, read: Callable[[Any], Any]) -> Linear:
     """The sum or difference of two active values as a linear map with weights 1 and ±1."""
     left, right = (read(atom) for atom in equation.inputs)
     sign = -1 if equation.primitive is jax.lax.sub_p else 1
+    if equation.inputs[0] is equation.inputs[1]:  # x + x or x - x: one input, twice or not at all
+        twice = (jnp.full((), 1 + sign, left.dtype),)
+        return Linear((left,), twice, lambda xs, ws: xs[0] * ws[0], None, (1.0,))
 
     def linear(inputs: tuple[jax.Array, ...], weights: tuple[jax.Array, ...]) -> jax.Array:
         return inputs[0] * weights[0] + inputs[1] * weights[1]

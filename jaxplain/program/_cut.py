@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import jax
 
 from .. import _compat
-from .._call import named
+from .._call import call_model, named
 from .._tree import describe
 from .._types import PyTree
 from . import _names
@@ -158,7 +159,7 @@ def _named_values(
     f: Callable[..., PyTree], at: str, x: PyTree, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[Traced, Program, list[Any], dict[str, Value]]:
     """The call as a program, and the values whose names fit."""
-    traced = trace(lambda x: f(x, *args, **kwargs), x)
+    traced = trace(lambda x: call_model(f, [x, *args], kwargs), x)
     inputs = jax.tree.leaves(x)
     # Functions with a derivative of their own are opened only if the name is inside one.
     for opened in (frozenset[int](), None):
@@ -208,7 +209,9 @@ def _evaluate(
         return atom.val if is_literal(atom) else values[atom]
 
     for equation in reversed(schedule):
-        results = _compat.bind(equation.eqn, *map(read, equation.inputs))
+        # In its scopes, so that what is cut keeps its names when it is traced again.
+        with jax.named_scope("/".join(equation.scopes)) if equation.scopes else nullcontext():
+            results = _compat.bind(equation.eqn, *map(read, equation.inputs))
         for value, result in zip(equation.outputs, results, strict=True):
             values.setdefault(value, result)
     return [read(atom) for atom in wanted]

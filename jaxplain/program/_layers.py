@@ -97,8 +97,10 @@ def _before(program: Program, value: Value) -> tuple[Step, ...]:
         return ()
     end, steps = chain_to(program, value)
     _, _, folded, _ = _longest_fold(program, end, steps)
-    rest = _unmoved(steps[folded:])
-    return rest if _says_something(rest) else ()
+    rest = steps[folded:]
+    while rest and rest[0].effect is Effect.MOVE:
+        rest = rest[1:]
+    return tuple(rest) if _says_something(tuple(rest)) else ()
 
 
 def _core_kind(program: Program, equation: Equation) -> tuple[Kind, int]:

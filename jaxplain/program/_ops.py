@@ -12,12 +12,8 @@ from .. import _compat
 class Kind(enum.Flag):
     """What a site does, for choosing its rule. Kinds combine: `Kind.DENSE | Kind.CONV`.
 
-    Args:
-        value: made by naming members, not by calling the class.
-
-    Returns:
-        A flag. `AFFINE` stands for dense layers and convolutions, `LINEAR` for all steps that are
-        affine in their active inputs.
+    `AFFINE` stands for dense layers and convolutions, `LINEAR` for all steps that are affine in
+    their active inputs.
 
     Example:
         >>> from jaxplain import Kind

@@ -11,7 +11,7 @@ from .. import _compat
 from ._chains import chain_to
 from ._clusters import between
 from ._ops import Kind
-from ._trace import Atom, Equation, Program, Value
+from ._trace import Atom, Equation, Program, Value, is_literal
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -115,6 +115,22 @@ def _sum_of_exponentials(program: Program, atom: Atom) -> tuple[Value, Equation]
     return exponential.inputs[0], total
 
 
+def _equal(program: Program, left: Atom, right: Atom, depth: int = 8) -> bool:
+    """Whether two values are computed in the same way from the same values."""
+    if left is right:
+        return True
+    one, other = program.producer(left), program.producer(right)
+    if one is None or other is None or not depth or one.primitive is not other.primitive:
+        return is_literal(left) and is_literal(right) and bool(left.val == right.val)
+    return (
+        len(one.inputs) == len(other.inputs)
+        and str(one.eqn.params) == str(other.eqn.params)
+        and all(
+            _equal(program, a, b, depth - 1) for a, b in zip(one.inputs, other.inputs, strict=True)
+        )
+    )
+
+
 Found = tuple[Kind, Value, "Exponential | Normalization"]
 
 
@@ -140,7 +156,7 @@ def _softmax(program: Program, equation: Equation) -> Found | None:
         return None
     argument, total = found
     assert top is not None
-    if top.inputs[0] is not argument:
+    if not _equal(program, top.inputs[0], argument):
         return None
     return _found(program, Kind.SOFTMAX, *_unshifted(program, argument), total)
 

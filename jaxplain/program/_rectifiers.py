@@ -1,8 +1,8 @@
-"""Whether an activation is a rectifier, found by trying it out: ReLU, ReLU6 and leaky ReLU."""
+"""Whether an activation is a rectifier, found by trying it out: ReLU, ReLU6, leaky, reversed."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -14,21 +14,33 @@ from ._trace import Value, is_literal
 _PROBES = np.array([-40.0, -3.0, -0.5, -0.01, 0.01, 0.5, 0.9, 40.0])
 
 
-def is_rectifier(site: Site) -> bool:
-    """Whether a site is the identity above zero, up to a bound, and a smaller slope below it.
+class Rectifier(NamedTuple):
+    """`sign * slope * relu(sign * x)`, perhaps bounded or leaky."""
+
+    slope: float
+    sign: float
+
+
+def rectifier(site: Site) -> Rectifier | None:
+    """What kind of rectifier a site is, or None: one slope on one side, a smaller on the other.
 
     The site is evaluated on a few numbers; it has to consist of literals, as rectifiers do.
     """
     if site.kind is not Kind.ELEMENTWISE:
-        return False
+        return None
     responses = _responses(site)
     if responses is None:
-        return False
-    below, above = responses[:4] / _PROBES[:4], responses[4:7] / _PROBES[4:7]
-    slope = below[0]
-    identity = np.allclose(above, 1, rtol=1e-2)
-    linear = np.allclose(below, slope, rtol=1e-2, atol=1e-3)
-    return bool(identity and linear and -1e-3 <= slope < 0.999 and responses[7] >= 0.9 * _PROBES[6])
+        return None
+    slopes = responses / _PROBES
+    # The outermost probes may lie beyond a bound.
+    for sign, steep, flat in ((1.0, slopes[4:7], slopes[1:4]), (-1.0, slopes[1:4], slopes[4:7])):
+        slope = steep[1]
+        leak = flat[1] / slope if slope else 1.0
+        straight = np.allclose(steep, slope, rtol=1e-2)
+        even = np.allclose(flat, leak * slope, rtol=1e-2, atol=1e-3)
+        if slope > 0 and straight and even and -1e-3 <= leak < 0.999:
+            return Rectifier(float(slope), sign)
+    return None
 
 
 def _responses(site: Site) -> np.ndarray[Any, Any] | None:
@@ -40,7 +52,7 @@ def _responses(site: Site) -> np.ndarray[Any, Any] | None:
             constant = site.constants.get(operand)
             if constant is None:
                 return None
-            values[operand] = constant
+            values[operand] = np.full(_PROBES.shape, constant)
         for equation in site.equations:
             operands = [a.val if is_literal(a) else values[a] for a in equation.inputs]
             results = equation.run(operands)

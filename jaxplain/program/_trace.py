@@ -128,13 +128,19 @@ def is_float(aval: Any) -> bool:
     return bool(jnp.issubdtype(aval.dtype, jnp.inexact))
 
 
+# What leaves a number that is the same everywhere as it is.
+_UNIFORM = frozenset(
+    {jax.lax.broadcast_in_dim_p, jax.lax.convert_element_type_p, jax.lax.reshape_p}
+)
+
+
 def uniform_constants(program: Program, operands: tuple[Value, ...]) -> dict[Value, Any]:
     """The operands that are one literal number everywhere, such as `broadcast(0.0)`."""
     found: dict[Value, Any] = {}
     for operand in operands:
         atom: Any = operand
         while (equation := program.producer(atom)) is not None:
-            if equation.primitive is not jax.lax.broadcast_in_dim_p:
+            if equation.primitive not in _UNIFORM:
                 break
             atom = equation.inputs[0]
         if is_literal(atom):

@@ -21,11 +21,21 @@ OPTIMIZED = {"xla_backend_optimization_level": 3, "xla_llvm_disable_expensive_pa
 
 
 def test_it_names_the_cat_and_explains_it(tmp_path: Path) -> None:
-    found = run("quickstart", tmp_path, "--methods", "saliency", "integrated_grad")
+    methods = ("saliency", "integrated_grad", "guided_backprop", "lrp_epsilon_plus_flat")
+    found = run("quickstart", tmp_path, "--methods", *methods)
     assert re.search(r"^ +47\.\d%  Egyptian cat \(285\)$", found.text, re.MULTILINE)
     assert re.search(r"^saliency .* - ", found.text, re.MULTILINE)
     assert re.search(r"^integrated_grad +\+2\d\.\d+ +[+-]\d\.\d+ ", found.text, re.MULTILINE)
+    assert re.search(r"^guided_backprop .* - ", found.text, re.MULTILINE)
+    assert re.search(r"^lrp_epsilon_plus_flat +\+28\.\d+ +- ", found.text, re.MULTILINE)
     check_figures(found, "methods.png", "overlay.png", "path.png")
+
+
+def test_every_method_has_a_title_of_its_own() -> None:
+    x = jnp.zeros((8, 8, 3))
+    task = quickstart.Task(jnp.sum, x[None], 2, x[:1, :1] - 1, x[:1, :1] + 1)
+    titles = [method(task).title for method in quickstart.METHODS.values()]
+    assert len(set(titles)) == len(titles) == 15
 
 
 @pytest.mark.parametrize("exists", [True, False])

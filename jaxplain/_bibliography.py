@@ -1,0 +1,308 @@
+"""BibTeX entries of the papers behind the methods: kind and fields, by key."""
+
+from __future__ import annotations
+
+BIBLIOGRAPHY: dict[str, tuple[str, dict[str, str]]] = {
+    "simonyan2014deep": (
+        "inproceedings",
+        {
+            "title": "Deep Inside Convolutional Networks: Visualising Image Classification Models "
+            "and Saliency Maps",
+            "author": "Simonyan, Karen and Vedaldi, Andrea and Zisserman, Andrew",
+            "booktitle": "ICLR Workshop",
+            "year": "2014",
+            "eprint": "1312.6034",
+        },
+    ),
+    "shrikumar2016not": (
+        "article",
+        {
+            "title": "Not Just a Black Box: Learning Important Features Through Propagating "
+            "Activation Differences",
+            "author": "Shrikumar, Avanti and Greenside, Peyton and Shcherbina, Anna and Kundaje, "
+            "Anshul",
+            "journal": "arXiv:1605.01713",
+            "year": "2016",
+        },
+    ),
+    "sundararajan2017axiomatic": (
+        "inproceedings",
+        {
+            "title": "Axiomatic Attribution for Deep Networks",
+            "author": "Sundararajan, Mukund and Taly, Ankur and Yan, Qiqi",
+            "booktitle": "ICML",
+            "year": "2017",
+            "eprint": "1703.01365",
+        },
+    ),
+    "sundararajan2016gradients": (
+        "article",
+        {
+            "title": "Gradients of Counterfactuals",
+            "author": "Sundararajan, Mukund and Taly, Ankur and Yan, Qiqi",
+            "journal": "arXiv:1611.02639",
+            "year": "2016",
+        },
+    ),
+    "xu2020attribution": (
+        "inproceedings",
+        {
+            "title": "Attribution in Scale and Space",
+            "author": "Xu, Shawn and Venugopalan, Subhashini and Sundararajan, Mukund",
+            "booktitle": "CVPR",
+            "year": "2020",
+            "eprint": "2004.03383",
+        },
+    ),
+    "kapishnikov2021guided": (
+        "inproceedings",
+        {
+            "title": "Guided Integrated Gradients: An Adaptive Path Method for Removing Noise",
+            "author": "Kapishnikov, Andrei and Venugopalan, Subhashini and Avci, Besim and Wedin, "
+            "Ben and Terry, Michael and Bolukbasi, Tolga",
+            "booktitle": "CVPR",
+            "year": "2021",
+            "eprint": "2106.09788",
+        },
+    ),
+    "erion2021improving": (
+        "article",
+        {
+            "title": "Improving Performance of Deep Learning Models with Axiomatic Attribution "
+            "Priors and Expected Gradients",
+            "author": "Erion, Gabriel and Janizek, Joseph D. and Sturmfels, Pascal and Lundberg, "
+            "Scott M. and Lee, Su-In",
+            "journal": "Nature Machine Intelligence",
+            "year": "2021",
+            "eprint": "1906.10670",
+        },
+    ),
+    "lundberg2017unified": (
+        "inproceedings",
+        {
+            "title": "A Unified Approach to Interpreting Model Predictions",
+            "author": "Lundberg, Scott M. and Lee, Su-In",
+            "booktitle": "NeurIPS",
+            "year": "2017",
+            "eprint": "1705.07874",
+        },
+    ),
+    "smilkov2017smoothgrad": (
+        "article",
+        {
+            "title": "SmoothGrad: Removing Noise by Adding Noise",
+            "author": "Smilkov, Daniel and Thorat, Nikhil and Kim, Been and Viegas, Fernanda and "
+            "Wattenberg, Martin",
+            "journal": "arXiv:1706.03825",
+            "year": "2017",
+        },
+    ),
+    "hooker2019benchmark": (
+        "inproceedings",
+        {
+            "title": "A Benchmark for Interpretability Methods in Deep Neural Networks",
+            "author": "Hooker, Sara and Erhan, Dumitru and Kindermans, Pieter-Jan and Kim, Been",
+            "booktitle": "NeurIPS",
+            "year": "2019",
+            "eprint": "1806.10758",
+        },
+    ),
+    "adebayo2018local": (
+        "article",
+        {
+            "title": "Local Explanation Methods for Deep Neural Networks Lack Sensitivity to "
+            "Parameter Values",
+            "author": "Adebayo, Julius and Gilmer, Justin and Goodfellow, Ian and Kim, Been",
+            "journal": "arXiv:1810.03307",
+            "year": "2018",
+        },
+    ),
+    "sturmfels2020visualizing": (
+        "article",
+        {
+            "title": "Visualizing the Impact of Feature Attribution Baselines",
+            "author": "Sturmfels, Pascal and Lundberg, Scott and Lee, Su-In",
+            "journal": "Distill",
+            "year": "2020",
+        },
+    ),
+    "bach2015pixel": (
+        "article",
+        {
+            "title": "On Pixel-Wise Explanations for Non-Linear Classifier Decisions by Layer-Wise "
+            "Relevance Propagation",
+            "author": "Bach, Sebastian and Binder, Alexander and Montavon, Grégoire and Klauschen, "
+            "Frederick and Müller, Klaus-Robert and Samek, Wojciech",
+            "journal": "PLoS ONE",
+            "volume": "10",
+            "number": "7",
+            "year": "2015",
+            "doi": "10.1371/journal.pone.0130140",
+        },
+    ),
+    "montavon2017explaining": (
+        "article",
+        {
+            "title": "Explaining Nonlinear Classification Decisions with Deep Taylor Decomposition",
+            "author": "Montavon, Grégoire and Lapuschkin, Sebastian and Binder, Alexander and "
+            "Samek, Wojciech and Müller, Klaus-Robert",
+            "journal": "Pattern Recognition",
+            "volume": "65",
+            "year": "2017",
+            "eprint": "1512.02479",
+        },
+    ),
+    "montavon2018methods": (
+        "article",
+        {
+            "title": "Methods for Interpreting and Understanding Deep Neural Networks",
+            "author": "Montavon, Grégoire and Samek, Wojciech and Müller, Klaus-Robert",
+            "journal": "Digital Signal Processing",
+            "volume": "73",
+            "year": "2018",
+            "eprint": "1706.07979",
+        },
+    ),
+    "montavon2019layer": (
+        "incollection",
+        {
+            "title": "Layer-Wise Relevance Propagation: An Overview",
+            "author": "Montavon, Grégoire and Binder, Alexander and Lapuschkin, Sebastian and "
+            "Samek, Wojciech and Müller, Klaus-Robert",
+            "booktitle": "Explainable AI: Interpreting, Explaining and Visualizing Deep Learning",
+            "series": "LNCS",
+            "volume": "11700",
+            "publisher": "Springer",
+            "year": "2019",
+            "doi": "10.1007/978-3-030-28954-6_10",
+        },
+    ),
+    "kohlbrenner2020towards": (
+        "inproceedings",
+        {
+            "title": "Towards Best Practice in Explaining Neural Network Decisions with LRP",
+            "author": "Kohlbrenner, Maximilian and Bauer, Alexander and Nakajima, Shinichi and "
+            "Binder, Alexander and Samek, Wojciech and Lapuschkin, Sebastian",
+            "booktitle": "IJCNN",
+            "year": "2020",
+            "eprint": "1910.09840",
+        },
+    ),
+    "lapuschkin2019unmasking": (
+        "article",
+        {
+            "title": "Unmasking Clever Hans Predictors and Assessing What Machines Really Learn",
+            "author": "Lapuschkin, Sebastian and Wäldchen, Stephan and Binder, Alexander and "
+            "Montavon, Grégoire and Samek, Wojciech and Müller, Klaus-Robert",
+            "journal": "Nature Communications",
+            "volume": "10",
+            "year": "2019",
+            "eprint": "1902.10178",
+        },
+    ),
+    "anders2021software": (
+        "article",
+        {
+            "title": "Software for Dataset-wide XAI: From Local Explanations to Global Insights "
+            "with Zennit, CoRelAy, and ViRelAy",
+            "author": "Anders, Christopher J. and Neumann, David and Samek, Wojciech and Müller, "
+            "Klaus-Robert and Lapuschkin, Sebastian",
+            "journal": "arXiv:2106.13200",
+            "year": "2021",
+        },
+    ),
+    "andeol2021learning": (
+        "article",
+        {
+            "title": "Learning Domain Invariant Representations by Joint Wasserstein Distance "
+            "Minimization",
+            "author": "Andéol, Léo and Kawakami, Yusei and Wada, Yuichiro and Kanamori, Takafumi "
+            "and Müller, Klaus-Robert and Montavon, Grégoire",
+            "journal": "arXiv:2106.04923",
+            "year": "2021",
+        },
+    ),
+    "achtibat2024attnlrp": (
+        "inproceedings",
+        {
+            "title": "AttnLRP: Attention-Aware Layer-Wise Relevance Propagation for Transformers",
+            "author": "Achtibat, Reduan and Hatefi, Sayed Mohammad Vakilzadeh and Dreyer, "
+            "Maximilian and Jain, Aakriti and Wiegand, Thomas and Lapuschkin, Sebastian and "
+            "Samek, Wojciech",
+            "booktitle": "ICML",
+            "year": "2024",
+            "eprint": "2402.05602",
+        },
+    ),
+    "ali2022xai": (
+        "inproceedings",
+        {
+            "title": "XAI for Transformers: Better Explanations through Conservative Propagation",
+            "author": "Ali, Ameen and Schnake, Thomas and Eberle, Oliver and Montavon, Grégoire "
+            "and Müller, Klaus-Robert and Wolf, Lior",
+            "booktitle": "ICML",
+            "year": "2022",
+            "eprint": "2202.07304",
+        },
+    ),
+    "arras2019explaining": (
+        "incollection",
+        {
+            "title": "Explaining and Interpreting LSTMs",
+            "author": "Arras, Leila and Arjona-Medina, José and Widrich, Michael and Montavon, "
+            "Grégoire and Gillhofer, Michael and Müller, Klaus-Robert and Hochreiter, Sepp and "
+            "Samek, Wojciech",
+            "booktitle": "Explainable AI: Interpreting, Explaining and Visualizing Deep Learning",
+            "series": "LNCS",
+            "volume": "11700",
+            "publisher": "Springer",
+            "year": "2019",
+            "eprint": "1909.12114",
+        },
+    ),
+    "zhang2018top": (
+        "article",
+        {
+            "title": "Top-Down Neural Attention by Excitation Backprop",
+            "author": "Zhang, Jianming and Bargal, Sarah Adel and Lin, Zhe and Brandt, Jonathan "
+            "and Shen, Xiaohui and Sclaroff, Stan",
+            "journal": "International Journal of Computer Vision",
+            "volume": "126",
+            "number": "10",
+            "year": "2018",
+            "eprint": "1608.00507",
+        },
+    ),
+    "springenberg2015striving": (
+        "inproceedings",
+        {
+            "title": "Striving for Simplicity: The All Convolutional Net",
+            "author": "Springenberg, Jost Tobias and Dosovitskiy, Alexey and Brox, Thomas and "
+            "Riedmiller, Martin",
+            "booktitle": "ICLR Workshop",
+            "year": "2015",
+            "eprint": "1412.6806",
+        },
+    ),
+    "zeiler2014visualizing": (
+        "inproceedings",
+        {
+            "title": "Visualizing and Understanding Convolutional Networks",
+            "author": "Zeiler, Matthew D. and Fergus, Rob",
+            "booktitle": "ECCV",
+            "year": "2014",
+            "eprint": "1311.2901",
+        },
+    ),
+    "kindermans2018learning": (
+        "inproceedings",
+        {
+            "title": "Learning How to Explain Neural Networks: PatternNet and PatternAttribution",
+            "author": "Kindermans, Pieter-Jan and Schütt, Kristof T. and Alber, Maximilian and "
+            "Müller, Klaus-Robert and Erhan, Dumitru and Kim, Been and Dähne, Sven",
+            "booktitle": "ICLR",
+            "year": "2018",
+            "eprint": "1705.05598",
+        },
+    ),
+}
