@@ -8,6 +8,8 @@ import pytest
 
 from models import TWINS, ZOO, Model
 
+pytestmark = pytest.mark.thorough
+
 models = pytest.mark.parametrize("model", ZOO, ids=lambda model: model.name)
 
 # Written without biases, means or position embeddings.

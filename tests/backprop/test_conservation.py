@@ -16,6 +16,8 @@ from jaxplain import rules
 
 from models import TWINS, ZOO, Model
 
+pytestmark = pytest.mark.thorough
+
 PRESETS = {
     "epsilon": rules.epsilon(),
     "epsilon_plus_flat": rules.epsilon_plus_flat(),

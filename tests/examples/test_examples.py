@@ -14,6 +14,8 @@ from PIL import Image
 
 from pretrained import minilm, snippets
 
+pytestmark = pytest.mark.thorough
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 

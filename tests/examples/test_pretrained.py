@@ -28,6 +28,8 @@ from pretrained import (
 from pretrained.squeezenet_nnx import load_squeezenet_nnx
 from pretrained.torch_stream import read_tensors
 
+pytestmark = pytest.mark.thorough
+
 Models = Mapping[str, Pretrained]
 Arrays = Mapping[str, np.ndarray | jax.Array]
 Probabilities = Mapping[tuple[str, str], np.ndarray]

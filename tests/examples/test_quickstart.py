@@ -15,6 +15,8 @@ import jaxplain
 
 from pretrained import load, sample_image
 
+pytestmark = pytest.mark.thorough
+
 CAT = 285
 # The tests' quick compilation makes plain loops of convolutions in a scan, fifty times slower.
 OPTIMIZED = {"xla_backend_optimization_level": 3, "xla_llvm_disable_expensive_passes": False}

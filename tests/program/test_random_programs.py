@@ -20,6 +20,8 @@ from jaxplain import Kind, Site
 from jaxplain.program._run import replay
 from jaxplain.program._sites import Grouped
 
+pytestmark = pytest.mark.thorough
+
 lax = jax.lax
 
 WIDTH = 4  # all values have the shape (3, 4), so that any step can follow any other
