@@ -390,3 +390,8 @@ def test_show_prints_a_table_that_closes() -> None:
     assert lines[2].split()[1:4] == ["DENSE", "4", "Flat"]
     assert any(line.startswith("body/inner:dot_general") for line in lines)
     assert lines[-1].startswith("seed 192 = inputs 192 + absorbed")
+
+
+def test_a_bare_rule_that_fits_nothing_warns() -> None:
+    with pytest.warns(UserWarning, match="Uniform for kind MAX matches no site"):
+        jaxplain.lrp(lambda x: jnp.sum(x), rules.Uniform())(jnp.ones(2))

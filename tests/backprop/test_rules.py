@@ -368,7 +368,8 @@ def network(x: Any, w1: Any = W1, w2: Any = W2) -> Any:
 @pytest.mark.parametrize("name", ALL_RULES)
 def test_two_layers_are_the_formula_twice(name: str) -> None:
     rule, reference = ALL_RULES[name]
-    found, info = jax.jit(jaxplain.lrp(network, rule, info=True))(POINT)
+    composite = rules.Composite([(jaxplain.Kind.DENSE, rule)])
+    found, info = jax.jit(jaxplain.lrp(network, composite, info=True))(POINT)
     hidden = np.maximum(POINT @ W1 + B1, 0)
     logits = np.asarray(hidden @ W2 + B2)
     above = reference(hidden, np.asarray(W2), np.asarray(B2), logits * np.eye(3)[1])
