@@ -46,7 +46,8 @@ def linear_view(
         return _diagonal(layer, read)
     data = read(layer.steps[0].data if layer.before else layer.core.inputs[layer.slot])
     entering = _entering(layer, data, read)
-    x = (data * entering[0]).astype(layer.core.inputs[layer.slot].aval.dtype)
+    dtype = layer.core.inputs[layer.slot].aval.dtype
+    x = data.astype(dtype) * jnp.asarray(entering[0], dtype)
     operands = 1 if layer.core.op.kind is Kind.SUM else 2
     plain = entering[1] is None and len(layer.core.inputs) == operands
     bias = _bias(layer.after, read) if plain else at_zero()

@@ -156,6 +156,8 @@ def _is_nonnegative(equation: Equation, facts: dict[Value, Fact]) -> bool:
         for atom in equation.inputs
         if is_float(atom.aval)
     ]
+    if not flags:  # truth values, or whole numbers
+        return all(_is_nonnegative_whole(atom) for atom in equation.inputs)
     if name == "integer_pow":
         return params["y"] % 2 == 0 or all(flags)
     if name == "clamp":  # the lower bound comes first
@@ -165,6 +167,10 @@ def _is_nonnegative(equation: Equation, facts: dict[Value, Fact]) -> bool:
     if sign is Sign.ANY:
         return any(flags)
     return sign is Sign.ALWAYS or (sign is Sign.KEPT and all(flags))
+
+
+def _is_nonnegative_whole(atom: Atom) -> bool:
+    return atom.aval.dtype == np.bool_ or (is_literal(atom) and _literal_fact(atom).nonnegative)
 
 
 def _literal_fact(literal: Any) -> Fact:

@@ -21,6 +21,8 @@ import jaxplain
 from jaxplain import Kind, rules
 from jaxplain.rules import Composite, Propagated, Rule
 
+pytestmark = pytest.mark.thorough
+
 Array = np.ndarray
 
 
