@@ -26,6 +26,9 @@ from .backprop._patterns import pattern_net as pattern_net
 from .backprop._show import show as show
 from .backprop._taylor import RootCriteria as RootCriteria
 from .backprop._taylor import root_criteria as root_criteria
+from .differences._deeplift import deeplift as deeplift
+from .differences._deeplift import deeplift_shap as deeplift_shap
+from .differences._ledger import Differences as Differences
 from .gradients._blur import blur_integrated_grad as blur_integrated_grad
 from .gradients._expected import expected_grad as expected_grad
 from .gradients._expected import over_baselines as over_baselines

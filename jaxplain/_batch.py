@@ -18,9 +18,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from ._errors import check_chunk
-from ._lower import lower
 from ._tree import cast_like, wide, widen
 from ._types import PyTree
+from .program._lower import lower
 
 Evaluate = Callable[[Any], PyTree]
 

@@ -19,6 +19,11 @@ def primitive(name: str) -> Any:
     return getattr(jax.lax, exported, None) or getattr(primitives, exported, None)
 
 
+def primitives_named(names: str) -> frozenset[Any]:
+    """Those of the primitives that this version has."""
+    return frozenset(filter(None, map(primitive, names.split())))
+
+
 # JAX exports no name for it; it is what `jax.lax.stop_gradient` leaves in a jaxpr.
 stop_gradient_p = jax.make_jaxpr(jax.lax.stop_gradient)(np.zeros((), np.float32)).eqns[0].primitive
 name_p = primitives.name_p

@@ -29,8 +29,10 @@ class Info:
         residual: convergence delta $\sum_i A_i - (f(x) - f(x^0))$, in units of `f`.
         converged: whether the residual met the tolerance asked for, a boolean of shape ().
         standard_error: standard error of the mean over samples, a pytree like the attribution.
-        ledger: what each site received, handed on and absorbed, a `Ledger`.
-        relevance: relevance of each site's output, by name; a loop has a leading axis of steps.
+        ledger: what each site received and handed on, a `Ledger` or `Differences`.
+        relevance: relevance (or contribution) of each site's output, by name; a loop has a leading
+            axis of steps.
+        unattributed: what no input is given the credit for, in units of `f`.
         weights: relevance of each layer's effective weights, by name, shaped like them.
 
     Example:
@@ -50,3 +52,4 @@ class Info:
     ledger: Any = None
     relevance: Any = None
     weights: Any = None
+    unattributed: Any = None

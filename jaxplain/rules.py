@@ -1,4 +1,4 @@
-"""Rules, composites and presets for `lrp` and `modified_grad`."""
+"""Rules, composites and presets for `lrp`, `deeplift` and `modified_grad`."""
 
 from .backprop._composite import Composite as Composite
 from .backprop._composite import Selector as Selector
@@ -41,3 +41,19 @@ from .backprop._signed import ZPlus as ZPlus
 from .backprop._taylor import Root as Root
 from .backprop._transformer_presets import attn_lrp as attn_lrp
 from .backprop._transformer_presets import cp_lrp as cp_lrp
+from .differences._ends import MeanGradient as MeanGradient
+from .differences._exponential import LogMean as LogMean
+from .differences._linear import Linear as Linear
+from .differences._maxima import CrossMaximum as CrossMaximum
+from .differences._presets import after as after
+from .differences._presets import genomics as genomics
+from .differences._presets import rescale as rescale
+from .differences._presets import reveal_cancel as reveal_cancel
+from .differences._products import Multilinear as Multilinear
+from .differences._products import Quotient as Quotient
+from .differences._rescale import Rescale as Rescale
+from .differences._reveal_cancel import RevealCancel as RevealCancel
+from .differences._rule import Change as Change
+from .differences._rule import DifferenceRule as DifferenceRule
+from .differences._rule import Multiplied as Multiplied
+from .differences._sorting import Ranks as Ranks

@@ -3,74 +3,62 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable
+from typing import TypeVar
 
 from .. import _compat
-from .._errors import check_choice
 from ..program import _names
 from ..program._ops import Kind
 from ..program._sites import Grouped, Site
-from ..program._trace import is_float
+from ._base import BaseRule
 from ._composite import Composite, Entry, PathSelector
-from ._epsilon import Epsilon, Norm
-from ._passing import Follow, Pass
-from ._products import Numerator, Product, Softmax
-from ._rule import Rule
 
 
 class UnmatchedWarning(UserWarning):
     """A pair of a composite that matched no site."""
 
 
-DEFAULTS: dict[Kind, Rule] = {
-    Kind.DENSE: Epsilon(),
-    Kind.CONV: Epsilon(),
-    Kind.SUM: Norm(),
-    Kind.SCALE: Pass(),
-    Kind.SHIFT: Epsilon(),
-    Kind.ADD: Norm(),
-    Kind.PRODUCT: Product(),
-    Kind.DIVISION: Numerator(),
-    Kind.ELEMENTWISE: Pass(),
-    Kind.SOFTMAX: Softmax(),
-    Kind.LOG_SOFTMAX: Softmax(),
-    Kind.LOGSUMEXP: Softmax(),
-    Kind.NORMALIZATION: Epsilon(),
-    Kind.NAME: Pass(),
-    Kind.MAX: Follow(),
-}
+R = TypeVar("R", bound=BaseRule)
 
 
 def assign(
     grouped: Grouped,
     composite: Composite,
-    defaults: Mapping[Kind, Rule],
-    *,
-    missing: str = "error",
-) -> dict[Site, Rule]:
-    """The rule of each site that has one; the others are left to their own derivative."""
-    check_choice("missing", missing, ("error", "gradient"))
+    family: type[R],
+    default: Callable[[Site], R | None] | None = None,
+) -> dict[Site, R]:
+    """The rule of each site that has one; the others are left to their own derivative.
+
+    All rules must be of one `family`. `default` gives the rule of what the composite leaves out;
+    where it has none for an unknown step either, that raises.
+    """
     sites = grouped.all_sites()
     _check_loops(sites)
-    rules: dict[Site, Rule] = {}
+    rules: dict[Site, R] = {}
     for entry in composite.entries:
+        rule = _of_family(entry.rule, family)
         fitting = [site for site in sites if entry.selector(site)]
         if not fitting and entry.expected:
             _warn_unmatched(entry, sites)
         for site in _meant(entry, fitting):
-            rules.setdefault(site, entry.rule)
-    lost: list[Site] = []
-    for site in sites:
-        if site in rules:
-            continue
-        rule = _default(site, defaults, missing)
-        if rule is not None:
-            rules[site] = rule
-        elif site.kind is Kind.UNKNOWN:
-            lost.append(site)
-    if lost and defaults:
+            rules.setdefault(site, rule)
+    if default is None:
+        return rules
+    given = {site: default(site) for site in sites if site not in rules}
+    lost = [site for site, rule in given.items() if rule is None and site.kind is Kind.UNKNOWN]
+    if lost:
         raise NotImplementedError(_explain_lost(lost))
-    return rules
+    return rules | {site: rule for site, rule in given.items() if rule is not None}
+
+
+def _of_family(rule: BaseRule, family: type[R]) -> R:
+    if isinstance(rule, family):
+        return rule
+    raise TypeError(
+        f"{rule.name} is no {family.__name__}. Rules that propagate relevance (Epsilon, Gamma, "
+        "...) are for jaxplain.lrp, rules that compare with a reference (Rescale, RevealCancel) "
+        "for jaxplain.deeplift."
+    )
 
 
 def _meant(entry: Entry, fitting: list[Site]) -> list[Site]:
@@ -83,17 +71,7 @@ def _meant(entry: Entry, fitting: list[Site]) -> list[Site]:
     return able if entry.selector.kinds else layers or able
 
 
-def _default(site: Site, defaults: Mapping[Kind, Rule], missing: str) -> Rule | None:
-    """The kind's default. Movement needs none, unless constants are mixed in that take a share."""
-    if defaults and site.kind is Kind.MOVEMENT:
-        mixed = any(is_float(v.aval) for v in site.operands)
-        return Follow() if mixed else None
-    if defaults and site.kind is Kind.UNKNOWN and missing == "gradient":
-        return Follow()
-    return defaults.get(site.kind)
-
-
-def _explain_kind(site: Site, rule: Rule) -> str:
+def _explain_kind(site: Site, rule: BaseRule) -> str:
     return (
         f"{type(rule).__name__} is no rule for '{site.label}' ({site.kind.name}, {site.primitive}) "
         f"at {site.source}: it is one for {_names_of(rule.kinds)}. Select these kinds, for "
@@ -102,10 +80,7 @@ def _explain_kind(site: Site, rule: Rule) -> str:
 
 
 def _names_of(kinds: Kind) -> str:
-    return ", ".join(str(kind.name) for kind in Kind if kind in kinds and kind.name in _SINGLE)
-
-
-_SINGLE = frozenset(kind.name for kind in Kind)
+    return ", ".join(str(kind.name) for kind in Kind if kind in kinds)
 
 
 def _check_loops(sites: list[Site]) -> None:

@@ -11,7 +11,7 @@ import jax
 from ..program import _names
 from ..program._ops import Kind
 from ..program._sites import Site
-from ._rule import Rule
+from ._base import BaseRule
 
 
 class Selector:
@@ -182,7 +182,7 @@ def depth(low: int, high: int) -> Selector:
 @dataclasses.dataclass(frozen=True)
 class Entry:
     selector: Selector
-    rule: Rule
+    rule: BaseRule
     expected: bool  # whether it is worth a warning if nothing matches
 
 
@@ -197,8 +197,8 @@ class Composite:
             at its word.
 
     Returns:
-        A composite for `lrp` and `modified_grad`. Sites that nothing matches get their kind's
-        default in `lrp` and their own derivative in `modified_grad`.
+        A composite for `lrp`, `deeplift` and `modified_grad`. Sites that nothing matches get their
+        kind's default in the first two and their own derivative in the last.
 
     Raises:
         TypeError: a selector or a rule is neither.
@@ -217,10 +217,10 @@ class Composite:
         a model need not have.
     """
 
-    def __init__(self, pairs: Iterable[tuple[Selectable, Rule]] = ()) -> None:
+    def __init__(self, pairs: Iterable[tuple[Selectable, BaseRule]] = ()) -> None:
         entries = []
         for pair in pairs:
-            if not (isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[1], Rule)):
+            if not (isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[1], BaseRule)):
                 raise TypeError(
                     f"Composite got {pair!r}: give pairs of a selector and a rule, such as "
                     "(jaxplain.Kind.CONV, rules.ZPlus())."
@@ -228,7 +228,7 @@ class Composite:
             entries.append(Entry(selector(pair[0]), pair[1], expected=True))
         self.entries: tuple[Entry, ...] = tuple(entries)
 
-    def __or__(self, other: Composite | Rule) -> Composite:
+    def __or__(self, other: Composite | BaseRule) -> Composite:
         return _join(self.entries + as_composite(other).entries)
 
     def __repr__(self) -> str:
@@ -242,7 +242,7 @@ def _join(entries: tuple[Entry, ...]) -> Composite:
     return joined
 
 
-def preset(pairs: Iterable[tuple[Selectable, Rule]]) -> Composite:
+def preset(pairs: Iterable[tuple[Selectable, BaseRule]]) -> Composite:
     """A composite whose pairs need not all match."""
     entries = Composite(pairs).entries
     return _join(tuple(dataclasses.replace(entry, expected=False) for entry in entries))
@@ -252,7 +252,7 @@ def as_composite(rules: Any) -> Composite:
     """A composite, from a composite or from one rule for the sites it is meant for."""
     if isinstance(rules, Composite):
         return rules
-    if isinstance(rules, Rule):
+    if isinstance(rules, BaseRule):
         return Composite([(rules.kinds & rules.main or rules.kinds, rules)])
     raise TypeError(
         f"rules={rules!r} is neither a rule nor a composite: give a preset such as "

@@ -89,23 +89,23 @@ class Ledger:
         columns = ("received", "distributed", "bias", "stabilizer", "rule")
         numbers = {name: getattr(self, name) for name in columns}
         if not all(map(is_concrete, numbers.values())) or np.ndim(self.received) != 1:
-            return _show.table([(r.name, r.kind, str(r.shape), r.rule) for r in self.rows], _HEADER)
+            return _show.table([(r.name, r.kind, str(r.shape), r.rule) for r in self.rows], HEADER)
         lines = [
             (r.name, r.kind, "×".join(map(str, r.shape)), r.rule)
-            + tuple(_number(numbers[name][i]) for name in columns)
+            + tuple(number(numbers[name][i]) for name in columns)
             for i, r in enumerate(self.rows)
         ]
         closing = (
-            f"seed {_number(self.seed)} = inputs {_number(self.inputs)} + absorbed "
-            f"{_number(jnp.sum(self.absorbed))} + rounding {_number(self.residual)}"
+            f"seed {number(self.seed)} = inputs {number(self.inputs)} + absorbed "
+            f"{number(jnp.sum(self.absorbed))} + rounding {number(self.residual)}"
         )
-        return _show.table(lines, (*_HEADER, *columns)) + "\n" + closing
+        return _show.table(lines, (*HEADER, *columns)) + "\n" + closing
 
 
-_HEADER = ("site", "kind", "shape", "rule")
+HEADER = ("site", "kind", "shape", "rule")
 
 
-def _number(value: Any) -> str:
+def number(value: Any) -> str:
     return f"{float(value):.4g}"
 
 
@@ -149,14 +149,10 @@ def gather(
     relevance: PyTree,
 ) -> dict[str, Any]:
     """The fields of `Info` that the reports make."""
-    found = list(_pairs(grouped, reports))
-    names = _unique([site for site, _ in found])
     rows, entries = [], []
     relevances: dict[str, Any] = {}
     weights: dict[str, Any] = {}
-    for name, (site, report) in zip(names, found, strict=True):
-        if report is None:
-            continue
+    for name, (site, report) in named_reports(grouped, reports).items():
         rule = assigned[site].name
         rows.append(Row(name, str(site.kind.name), site.outputs[0].shape, rule, site.source))
         ledger = report["ledger"]
@@ -189,13 +185,16 @@ def site_relevances(
     leaves = jax.tree.leaves(x)
     taps = taps_for(grouped, assigned, leaves)
     y, pullback = jax.vjp(lambda taps: replay(grouped, leaves, assigned, taps)[0], taps)
-    found = list(_pairs(grouped, pullback(y)[0]))
+    found = named_reports(grouped, pullback(y)[0])
+    return {name: (site, report["relevance"][0]) for name, (site, report) in found.items()}
+
+
+def named_reports(grouped: Grouped, reports: Any) -> dict[str, tuple[Site, Any]]:
+    """The sites that reported something and their reports, by name, in the order of execution."""
+    found = list(_pairs(grouped, reports))
     names = _unique([site for site, _ in found])
-    return {
-        name: (site, report["relevance"][0])
-        for name, (site, report) in zip(names, found, strict=True)
-        if report is not None
-    }
+    pairs = zip(names, found, strict=True)
+    return {name: pair for name, pair in pairs if pair[1] is not None}
 
 
 def _pairs(grouped: Grouped, reports: Any) -> Any:

@@ -108,8 +108,7 @@ def signed_pairs(
 
     Inputs that are known to be non-negative, behind a ReLU say, need half of the work.
     """
-    scaled = getattr(call.site.form, "before", ())  # which may turn signs around
-    if all(call.site.nonnegative) and not scaled:
+    if all(call.site.nonnegative):
         return [(view.inputs, upper)]
     return [(positive(view.inputs), upper), (negative(view.inputs), lower)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import jax
@@ -14,8 +15,9 @@ from ..program._flow import annotate
 from ..program._run import replay
 from ..program._sites import Grouped, Site, group
 from ..program._trace import trace
-from ._assign import DEFAULTS, assign
+from ._assign import assign
 from ._composite import Composite, as_composite
+from ._defaults import default_rule
 from ._ledger import gather, taps_for
 from ._presets import deep_taylor as deep_taylor_preset
 from ._presets import epsilon
@@ -100,7 +102,8 @@ def prepare(
 ) -> tuple[Grouped, dict[Site, Rule]]:
     """The sites of `score` at `x`, and the rule of each."""
     grouped = annotate(group(trace(score, x).program()))
-    return grouped, assign(grouped, composite, DEFAULTS, missing=missing)
+    default = functools.partial(default_rule, missing=missing)
+    return grouped, assign(grouped, composite, Rule, default)
 
 
 def _propagate(

@@ -58,7 +58,7 @@ def modified_grad(f: Model, composite: Composite | Rule, *, argnums: Argnums = 0
 
     def explain(*args: Any, **kwargs: Any) -> PyTree:
         score, x = bind(f, args, kwargs, argnums)
-        return backward(score, x, lambda grouped: assign(grouped, composite, {}))
+        return backward(score, x, lambda grouped: assign(grouped, composite, Rule))
 
     return named(explain, "modified_grad", f)
 

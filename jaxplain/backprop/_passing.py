@@ -122,17 +122,23 @@ class Uniform(Rule):
         if len(call.inputs) == 2:
             half = relevance * jnp.asarray(0.5, relevance.dtype)
             return Propagated(tuple(fit(half, x) for x in call.inputs))
-        (x,) = call.inputs
-        counts, pullback = jax.vjp(lambda x: _sum_over_members(call, x), jnp.ones_like(x))
-        return Propagated((pullback(relevance / counts)[0],))
+        return Propagated((share_evenly(call, relevance),))
+
+
+def share_evenly(call: Call, relevance: jax.Array) -> jax.Array:
+    """The same share to each member of a window or an axis that is reduced."""
+    (x,) = call.inputs
+    counts, pullback = jax.vjp(lambda x: _sum_over_members(call, x), jnp.ones_like(x))
+    result: jax.Array = pullback(relevance / counts)[0]
+    return result
 
 
 def _sum_over_members(call: Call, x: jax.Array) -> jax.Array:
-    """The sum over what a maximum is taken of."""
+    """The sum over what a maximum or a product is taken of."""
     params = call.site.equations[0].eqn.params
-    if call.site.primitive in ("reduce_max", "reduce_min"):
+    if call.site.primitive in ("reduce_max", "reduce_min", "reduce_prod"):
         return jnp.sum(x, axis=tuple(params["axes"]))
-    if call.site.primitive in ("cummax", "cummin"):
+    if call.site.primitive in ("cummax", "cummin", "cumprod"):
         return jax.lax.cumsum(x, **params)
     if call.site.primitive not in ("reduce_window_max", "reduce_window_min"):
         raise NotImplementedError(

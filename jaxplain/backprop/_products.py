@@ -12,6 +12,7 @@ from ..program._ops import Kind
 from ..program._patterns import Exponential
 from ..program._run import Call
 from ._linear import check_epsilon
+from ._passing import share_evenly
 from ._rule import Arrays, Propagated, Rule, explained, fit, quotient
 
 
@@ -65,7 +66,7 @@ class Product(Rule):
                 )
             )
         if call.site.primitive in _MEMBERS:
-            return Propagated((_evenly(call, relevance),))
+            return Propagated((share_evenly(call, relevance),))
         (z,) = call.outputs
         q = quotient(relevance, z, self.epsilon).astype(z.dtype)
         assert call.pullback is not None
@@ -95,22 +96,8 @@ class Product(Rule):
         return [0.5, 0.5]
 
 
-# Products of all elements: which sum has the same members.
-_MEMBERS = {"reduce_prod": jax.lax.reduce_sum_p, "cumprod": jax.lax.cumsum_p}
-
-
-def _evenly(call: Call, relevance: jax.Array) -> jax.Array:
-    """An equal share to each factor of a product over an axis."""
-    (x,), params = call.inputs, call.site.equations[0].eqn.params
-
-    def members(x: jax.Array) -> jax.Array:
-        if call.site.primitive == "cumprod":
-            return jax.lax.cumsum(x, **params)
-        return jnp.sum(x, axis=tuple(params["axes"]))
-
-    counts, pullback = jax.vjp(members, jnp.ones_like(x))
-    result: jax.Array = pullback(relevance / counts)[0]
-    return result
+# Products of all elements of an axis.
+_MEMBERS = ("reduce_prod", "cumprod")
 
 
 @dataclasses.dataclass(frozen=True)

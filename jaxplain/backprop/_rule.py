@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any, ClassVar, NamedTuple
 
 import jax
@@ -11,6 +10,7 @@ import jax.numpy as jnp
 from .._tree import wide
 from ..program._ops import Kind
 from ..program._run import Call
+from ._base import BaseRule
 
 Arrays = tuple[jax.Array, ...]
 
@@ -41,7 +41,7 @@ class Propagated(NamedTuple):
 COLUMNS = ("received", "size", "distributed", "bias", "stabilizer")
 
 
-class Rule:
+class Rule(BaseRule):
     """A backward pass for sites of some kinds; subclass it to write a rule of your own.
 
     A rule is a frozen dataclass whose fields are numbers, which may be traced: `jax.vmap` over a
@@ -69,20 +69,8 @@ class Rule:
         `call.pullback` is the site's own transposed derivative.
     """
 
-    kinds: ClassVar[Kind]
-    main: ClassVar[Kind] = Kind.AFFINE  # of these, the ones meant when it stands for a composite
+    main: ClassVar[Kind] = Kind.AFFINE
     linearize: ClassVar[bool] = False
-
-    @property
-    def name(self) -> str:
-        """What tables call it."""
-        return type(self).__name__
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        jax.tree_util.register_pytree_node(
-            cls, _flatten, lambda aux, data: _unflatten(cls, aux, data)
-        )
 
     def propagate(self, call: Call, relevances: Arrays) -> Propagated:
         """The relevance of the inputs, from that of the outputs; what a subclass writes."""
@@ -106,19 +94,16 @@ class Rule:
 
 
 def _report(result: Propagated, relevances: Arrays, tap: dict[str, Any]) -> dict[str, Any]:
-    report: dict[str, Any] = {}
-    if "ledger" in tap:
-        dtype = tap["ledger"].dtype
-        parts = [
-            [jnp.sum(r.astype(dtype)) for r in relevances],
-            [jnp.sum(jnp.abs(r.astype(dtype))) for r in relevances],
-            [jnp.sum(r.astype(dtype)) for r in result.inputs],
-            [] if result.bias is None else [jnp.sum(result.bias.astype(dtype))],
-            [] if result.stabilizer is None else [jnp.sum(result.stabilizer.astype(dtype))],
-        ]
-        report["ledger"] = jnp.stack([sum(part, jnp.zeros((), dtype)) for part in parts])
-    if "relevance" in tap:
-        report["relevance"] = relevances
+    dtype = tap["ledger"].dtype
+    parts = [
+        [jnp.sum(r.astype(dtype)) for r in relevances],
+        [jnp.sum(jnp.abs(r.astype(dtype))) for r in relevances],
+        [jnp.sum(r.astype(dtype)) for r in result.inputs],
+        [] if result.bias is None else [jnp.sum(result.bias.astype(dtype))],
+        [] if result.stabilizer is None else [jnp.sum(result.stabilizer.astype(dtype))],
+    ]
+    ledger = jnp.stack([sum(part, jnp.zeros((), dtype)) for part in parts])
+    report: dict[str, Any] = {"ledger": ledger, "relevance": relevances}
     if "weights" in tap:
         given = result.weights
         report["weights"] = (
@@ -127,23 +112,6 @@ def _report(result: Propagated, relevances: Arrays, tap: dict[str, Any]) -> dict
             else tuple(r.astype(t.dtype) for r, t in zip(given, tap["weights"], strict=True))
         )
     return report
-
-
-def _flatten(rule: Any) -> tuple[list[Any], Any]:
-    fields = dataclasses.fields(rule)
-    data = [getattr(rule, f.name) for f in fields if not f.metadata.get("static")]
-    static = tuple(getattr(rule, f.name) for f in fields if f.metadata.get("static"))
-    return data, static
-
-
-def _unflatten(cls: type, static: Any, data: Any) -> Any:
-    """Without the constructor: its checks are for numbers that users give."""
-    rule: Any = object.__new__(cls)
-    values, statics = iter(data), iter(static)
-    for field in dataclasses.fields(cls):
-        value = next(statics) if field.metadata.get("static") else next(values)
-        object.__setattr__(rule, field.name, value)
-    return rule
 
 
 def quotient(relevance: jax.Array, z: jax.Array, epsilon: Any) -> jax.Array:

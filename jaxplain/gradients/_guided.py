@@ -11,9 +11,9 @@ import numpy as np
 from .._baselines import checked_baseline
 from .._call import bind, named
 from .._errors import check_count, check_real
-from .._lower import lower
 from .._tree import total, wide, widen
 from .._types import Argnums, Attribution, Info, Model, PyTree, Scalar
+from ..program._lower import lower
 
 
 def guided_integrated_grad(

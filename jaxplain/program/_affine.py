@@ -137,12 +137,11 @@ def _affine_run(steps: tuple[Step, ...], read: Callable[[Any], Any]) -> tuple[An
 
 def _advance(step: Step, scale: Any, read: Callable[[Any], Any]) -> Any:
     """The scale so far, after one more step."""
-    primitive = step.equation.primitive
-    if primitive is jax.lax.neg_p or (primitive is jax.lax.sub_p and step.slot == 1):
+    if step.negates:
         return -scale
     if step.effect is Effect.SCALE:
         other = read(step.other)
-        return scale * other if primitive is jax.lax.mul_p else scale / other
+        return scale * other if step.equation.primitive is jax.lax.mul_p else scale / other
     return scale
 
 
@@ -153,7 +152,7 @@ def _shifted(step: Step, shift: Any, read: Callable[[Any], Any]) -> Any:
         if step.equation.primitive is not jax.lax.sub_p:
             return other if shift is None else shift + other
         before = 0.0 if shift is None else shift
-        return before - other if step.slot == 0 else other - before
+        return other - before if step.negates else before - other
     if shift is None:
         return None
     if step.effect is Effect.CAST:
@@ -177,13 +176,13 @@ def _fold(layer: Layer, kernel: jax.Array, read: Callable[[Any], Any]) -> jax.Ar
     """The kernel times all scales after the core."""
     folds = iter(layer.folds)
     for step in layer.after:
-        primitive = step.equation.primitive
-        if primitive is jax.lax.neg_p or (primitive is jax.lax.sub_p and step.slot == 1):
+        if step.negates:
             kernel = -kernel
         elif step.effect is Effect.SCALE:
             scale = _on_kernel(read(step.other), next(folds), kernel.ndim)
             scale = scale.astype(kernel.dtype)
-            kernel = kernel * scale if primitive is jax.lax.mul_p else kernel / scale
+            multiplies = step.equation.primitive is jax.lax.mul_p
+            kernel = kernel * scale if multiplies else kernel / scale
     return kernel
 
 

@@ -40,17 +40,19 @@ class Step:
         return inputs[1 - self.slot] if len(inputs) == 2 else None
 
     @property
+    def negates(self) -> bool:
+        """Whether it turns the sign around: `-x`, or `a - x`."""
+        primitive = self.equation.primitive
+        return primitive is jax.lax.neg_p or (primitive is jax.lax.sub_p and self.slot == 1)
+
+    @property
     def output(self) -> Value:
         return self.equation.outputs[0]
 
 
-_add = frozenset(filter(None, map(_compat.primitive, ("add", "add_any", "add_jaxvals"))))
-_moves = frozenset(
-    filter(None, map(_compat.primitive, ("reshape", "transpose", "squeeze", "expand_dims")))
-)
-_casts = frozenset(
-    filter(None, map(_compat.primitive, ("convert_element_type", "reduce_precision", "copy")))
-)
+_ADD = _compat.primitives_named("add add_any add_jaxvals")
+_MOVES = _compat.primitives_named("reshape transpose squeeze expand_dims broadcast_in_dim")
+_CASTS = _compat.primitives_named("convert_element_type reduce_precision copy")
 
 
 def step_of(program: Program, value: Value) -> Step | None:
@@ -70,15 +72,13 @@ def step_of(program: Program, value: Value) -> Step | None:
 
 def _effect(equation: Equation, slot: int) -> Effect | None:
     primitive = equation.primitive
-    if primitive in _add or primitive is jax.lax.sub_p:
+    if primitive in _ADD or primitive is jax.lax.sub_p:
         return Effect.SHIFT
-    if primitive is jax.lax.mul_p or (primitive is jax.lax.div_p and slot == 0):
+    if primitive in (jax.lax.mul_p, jax.lax.neg_p) or (primitive is jax.lax.div_p and slot == 0):
         return Effect.SCALE
-    if primitive is jax.lax.neg_p:
-        return Effect.SCALE
-    if primitive in _moves or primitive is jax.lax.broadcast_in_dim_p:
+    if primitive in _MOVES:
         return Effect.MOVE
-    if primitive in _casts and is_float(equation.inputs[0].aval):
+    if primitive in _CASTS and is_float(equation.inputs[0].aval):
         return Effect.CAST
     return None
 

@@ -7,7 +7,9 @@ graphs, `x` is the immediate dominator of the result.
 
 from __future__ import annotations
 
-from ._trace import Equation, Program, Value, is_literal
+from ._chains import Effect, chain_to
+from ._ops import Kind
+from ._trace import Equation, Program, Value, is_literal, number_of
 
 
 def entries(program: Program) -> dict[Value, Value]:
@@ -54,6 +56,62 @@ def _nearest_common(
     return left
 
 
+# What makes an activation of a run of elementwise steps.
+_NONLINEAR = Kind.ELEMENTWISE | Kind.MAX | Kind.DIVISION
+
+
+def spelled_entry(program: Program, entry_of: dict[Value, Value], value: Value) -> Value | None:
+    """The entry of an activation, seen through numbers added between two of its steps.
+
+    In `1 / (1 + exp(-x))` the addition belongs to the activation; a parameter would not.
+    """
+    entry = entry_of.get(value)
+    while entry is not None and program.uses[entry] == 1:
+        end, steps = chain_to(program, entry)
+        inner = program.producer(end)
+        shifts = any(step.effect is Effect.SHIFT for step in steps)
+        if not shifts or inner is None or inner.op.kind not in _NONLINEAR:
+            break
+        if end not in entry_of or program.uses[end] > 1:
+            break
+        if not all(_is_number(program, step.equation) for step in steps):
+            break
+        entry = entry_of[end]
+    return entry
+
+
+def called_entry(program: Program, value: Value) -> Value | None:
+    """The argument of the largest jitted activation that ends in `value` and adds a number inside.
+
+    `jax.nn.hard_sigmoid(x)` is such a call. Where nothing is added, its steps pass relevance on
+    one by one as the whole does.
+    """
+    for entry in reversed(program.spans.get(value, [])):
+        steps = between(program, value, frozenset({entry}))
+        kinds = [step.op.kind for step in steps]
+        elementwise = all(
+            step.op.pointwise and step.outputs[0].shape == entry.shape and _is_number(program, step)
+            for step in steps
+        )
+        alone = all(
+            atom is entry or program.producer(atom) in steps
+            for step in steps
+            for atom in step.inputs
+            if program.is_dependent(atom)
+        )
+        if elementwise and alone and Kind.ADD in kinds and any(k in _NONLINEAR for k in kinds):
+            return entry
+    return None
+
+
+def _is_number(program: Program, equation: Equation) -> bool:
+    """Whether all that an equation reads beside dependent values are numbers in the code."""
+    return all(
+        program.is_dependent(atom) or number_of(program, atom) is not None
+        for atom in equation.inputs
+    )
+
+
 def between(program: Program, value: Value, stops: frozenset[Value]) -> list[Equation]:
     """The dependent equations on all ways from `stops` to `value`, in the order of execution."""
     found: set[Equation] = set()
@@ -68,3 +126,34 @@ def between(program: Program, value: Value, stops: frozenset[Value]) -> list[Equ
         found.add(equation)
         waiting += [a for a in equation.inputs if not is_literal(a) and program.is_dependent(a)]
     return sorted(found, key=program.order.__getitem__)
+
+
+# More values than this are not told apart: the number of coalitions doubles with each.
+_MOST_PLAYERS = 5
+
+
+def choosing(program: Program, value: Value) -> tuple[list[Equation], list[Value]] | None:
+    """The steps and the active values that make an elementwise result, through truth values.
+
+    In `where(a > b, c, d)` the comparison decides, so `a` and `b` are inputs like `c` and `d`.
+    None where nothing is decided, or where it is not decided element by element.
+    """
+    found: set[Equation] = set()
+    inputs: list[Value] = []
+    waiting = [value]
+    while waiting:
+        equation = program.producer(waiting.pop())
+        if equation is None or not equation.op.pointwise or len(equation.outputs) != 1:
+            return None
+        found.add(equation)
+        for atom in filter(program.is_dependent, equation.inputs):
+            if atom.shape != value.shape:
+                return None
+            if program.is_active(atom):
+                inputs.append(atom)
+            elif program.producer(atom) not in found:
+                waiting.append(atom)
+    inputs = list(dict.fromkeys(inputs))
+    if len(found) == 1 or not 1 <= len(inputs) <= _MOST_PLAYERS:
+        return None
+    return sorted(found, key=program.order.__getitem__), inputs

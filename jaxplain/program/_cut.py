@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+import dataclasses
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 
-from .. import _compat
 from .._call import call_model, named
 from .._tree import describe
 from .._types import PyTree
 from . import _names
-from ._trace import Atom, Program, Traced, Value, is_literal, trace
+from ._evaluate import evaluate
+from ._trace import Atom, Program, Traced, Value, trace
 
 
 def cut(
@@ -50,8 +50,7 @@ def cut(
 
     def bottom(x: PyTree, *args: Any, **kwargs: Any) -> jax.Array:
         located = _locate(f, at, x, args, kwargs)
-        results = located.evaluate([located.value], {})
-        value: jax.Array = results[0]
+        value: jax.Array = located.evaluate([located.one(at)])[0]
         return value
 
     return named(bottom, "bottom", f), replace(f, at=at)
@@ -83,13 +82,14 @@ def replace(f: Callable[..., PyTree], *, at: str) -> Callable[..., PyTree]:
     def replaced(h: jax.Array, x: PyTree, *args: Any, **kwargs: Any) -> PyTree:
         located = _locate(f, at, x, args, kwargs)
         h = jax.numpy.asarray(h)
-        aval = located.value.aval
+        value = located.one(at)
+        aval = value.aval
         if h.shape != aval.shape or h.dtype != aval.dtype:
             raise ValueError(
                 f"The value at '{at}' is {describe(aval, 'h')}, but the replacement is "
                 f"{describe(h, 'h')}."
             )
-        results = located.evaluate(located.program.outputs, {located.value: h})
+        results = located.evaluate(located.program.outputs, given={value: h})
         return located.traced.restore(results)
 
     return named(replaced, "replace", f)
@@ -120,55 +120,50 @@ def capture(f: Callable[..., PyTree], *, at: str) -> Callable[..., tuple[PyTree,
     """
 
     def captured(x: PyTree, *args: Any, **kwargs: Any) -> tuple[PyTree, dict[str, Any]]:
-        traced, program, inputs, found = _named_values(f, at, x, args, kwargs)
-        if not found:
-            raise ValueError(_unknown(at, program))
-        wanted = [*program.outputs, *found.values()]
-        results = _evaluate(program, inputs, wanted, {})
-        count = len(program.outputs)
-        return traced.restore(results[:count]), dict(zip(found, results[count:], strict=True))
+        located = _locate(f, at, x, args, kwargs)
+        outputs, found = located.program.outputs, located.found
+        results = located.evaluate([*outputs, *found.values()])
+        y = located.traced.restore(results[: len(outputs)])
+        return y, dict(zip(found, results[len(outputs) :], strict=True))
 
     return named(captured, "capture", f)
 
 
-class _Located:
-    """A traced call and the one value in it that a name means."""
+@dataclasses.dataclass(frozen=True)
+class _Named:
+    """A call as a program, and the values in it whose names fit."""
 
-    def __init__(self, traced: Traced, program: Program, inputs: list[Any], value: Value) -> None:
-        self.traced, self.program, self.inputs, self.value = traced, program, inputs, value
+    traced: Traced
+    program: Program
+    inputs: list[Any]
+    found: dict[str, Value]
 
-    def evaluate(self, wanted: Sequence[Atom], given: Mapping[Value, Any]) -> list[Any]:
-        return _evaluate(self.program, self.inputs, wanted, given)
+    def evaluate(self, wanted: Sequence[Atom], **options: Any) -> list[Any]:
+        return evaluate(self.program, self.inputs, wanted, **options)
+
+    def one(self, at: str) -> Value:
+        """The only value that fits."""
+        if len(self.found) > 1:
+            raise ValueError(
+                f"'{at}' is the name of {len(self.found)} values: "
+                f"{', '.join(map(repr, self.found))}. Give one of these paths; jaxplain.capture "
+                "returns them all."
+            )
+        return next(iter(self.found.values()))
 
 
 def _locate(
     f: Callable[..., PyTree], at: str, x: PyTree, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> _Located:
-    traced, program, inputs, found = _named_values(f, at, x, args, kwargs)
-    if not found:
-        raise ValueError(_unknown(at, program))
-    if len(found) > 1:
-        raise ValueError(
-            f"'{at}' is the name of {len(found)} values: {', '.join(map(repr, found))}. Give one "
-            "of these paths; jaxplain.capture returns them all."
-        )
-    return _Located(traced, program, inputs, next(iter(found.values())))
-
-
-def _named_values(
-    f: Callable[..., PyTree], at: str, x: PyTree, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> tuple[Traced, Program, list[Any], dict[str, Value]]:
-    """The call as a program, and the values whose names fit."""
+) -> _Named:
     traced = trace(lambda x: call_model(f, [x, *args], kwargs), x)
-    inputs = jax.tree.leaves(x)
     # Functions with a derivative of their own are opened only if the name is inside one.
     for opened in (frozenset[int](), None):
         program = traced.program(opened, inline_remat=True)
         values = _names.values(program)
         found = {path: value for path, value in values.items() if _names.matches(at, path)}
         if found:
-            break
-    return traced, program, inputs, found
+            return _Named(traced, program, jax.tree.leaves(x), found)
+    raise ValueError(_unknown(at, program))
 
 
 def _unknown(at: str, program: Program) -> str:
@@ -189,29 +184,3 @@ def _unknown(at: str, program: Program) -> str:
         "with jaxplain.flax.named."
     )  # fmt: skip
     return f"No value is named '{at}'. {listed}"
-
-
-def _evaluate(
-    program: Program, inputs: Sequence[Any], wanted: Sequence[Atom], given: Mapping[Value, Any]
-) -> list[Any]:
-    """The wanted values, computing nothing else; `given` values are not computed but taken."""
-    needed: set[Value] = {atom for atom in wanted if not is_literal(atom)}
-    schedule = []
-    for equation in reversed(program.equations):
-        if any(value in needed and value not in given for value in equation.outputs):
-            schedule.append(equation)
-            needed.update(atom for atom in equation.inputs if not is_literal(atom))
-    values: dict[Value, Any] = dict(zip(program.inputs, inputs, strict=True))
-    values.update(program.constants)
-    values.update(given)
-
-    def read(atom: Atom) -> Any:
-        return atom.val if is_literal(atom) else values[atom]
-
-    for equation in reversed(schedule):
-        # In its scopes, so that what is cut keeps its names when it is traced again.
-        with jax.named_scope("/".join(equation.scopes)) if equation.scopes else nullcontext():
-            results = _compat.bind(equation.eqn, *map(read, equation.inputs))
-        for value, result in zip(equation.outputs, results, strict=True):
-            values.setdefault(value, result)
-    return [read(atom) for atom in wanted]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from ._calls import carried
+from ._chains import Effect
+from ._layers import Layer
 from ._ops import Kind, Sign
 from ._sites import Grouped, Site
 from ._trace import Atom, Equation, Value, is_float, is_literal
@@ -21,6 +23,9 @@ class Fact:
     depth: int = 0  # affine layers before it
     origin: Kind = Kind(0)  # kind of the site that made it, seen through movement and scaling
     nonnegative: bool = False
+
+
+Facts: TypeAlias = Mapping[Any, Fact]
 
 
 def annotate(grouped: Grouped) -> Grouped:
@@ -48,14 +53,12 @@ def _forward(grouped: Grouped, inputs: Sequence[Fact]) -> tuple[Grouped, list[Fa
             depth=max((fact.depth for fact in given), default=0),
             first=all(fact.depth == 0 for fact in given),
             origins=tuple(fact.origin for fact in given),
-            nonnegative=tuple(fact.nonnegative for fact in given),
+            nonnegative=tuple(fact.nonnegative and _keeps_sign(step, facts) for fact in given),
         )
         steps.append(site)
         equation = site.equations[0]
         if site.kind is Kind.CALL and equation in bodies:
-            by_place = [
-                _literal_fact(a) if is_literal(a) else facts.get(a, Fact()) for a in equation.inputs
-            ]
+            by_place = [_fact_of(atom, facts) for atom in equation.inputs]
             bodies[equation], results = _through_call(equation, bodies[equation], by_place)
             facts.update(zip(equation.outputs, results, strict=True))
             continue
@@ -63,9 +66,7 @@ def _forward(grouped: Grouped, inputs: Sequence[Fact]) -> tuple[Grouped, list[Fa
         origin = given[0].origin if site.kind in _SEEN_THROUGH and given else site.kind
         nonnegative = _site_nonnegative(site, facts)
         facts.update((value, Fact(depth, origin, nonnegative)) for value in site.outputs)
-    results = [
-        _literal_fact(a) if is_literal(a) else facts.get(a, Fact()) for a in grouped.program.outputs
-    ]
+    results = [_fact_of(atom, facts) for atom in grouped.program.outputs]
     return Grouped(grouped.program, tuple(steps), bodies), results
 
 
@@ -137,27 +138,33 @@ def _back_through_call(
     return tuple(body for body, _ in pairs), flags
 
 
-def _site_nonnegative(site: Site, facts: dict[Value, Fact]) -> bool:
+def _site_nonnegative(site: Site, facts: Facts) -> bool:
     if site.kind is Kind.SOFTMAX:
         return True
-    local = dict(facts)
+    local: dict[Value, Fact] = dict(facts)
     for equation in site.equations:
         nonnegative = _is_nonnegative(equation, local)
         local.update((value, Fact(nonnegative=nonnegative)) for value in equation.outputs)
     return all(local[value].nonnegative for value in site.outputs)
 
 
-def _is_nonnegative(equation: Equation, facts: dict[Value, Fact]) -> bool:
+def _keeps_sign(site: Site, facts: Facts) -> bool:
+    """Whether the scaling before the weights of a layer leaves non-negative inputs so."""
+    before = site.form.before if isinstance(site.form, Layer) else ()
+    scalings = [step for step in before if step.effect is Effect.SCALE]
+    return not any(step.negates for step in before) and all(
+        _fact_of(step.other, facts).nonnegative for step in scalings
+    )
+
+
+def _is_nonnegative(equation: Equation, facts: Facts) -> bool:
     sign = equation.op.sign
     params = equation.eqn.params
     name = equation.primitive.name
-    flags = [
-        _literal_fact(atom).nonnegative if is_literal(atom) else facts.get(atom, Fact()).nonnegative
-        for atom in equation.inputs
-        if is_float(atom.aval)
-    ]
-    if not flags:  # truth values, or whole numbers
-        return all(_is_nonnegative_whole(atom) for atom in equation.inputs)
+    floats = [atom for atom in equation.inputs if is_float(atom.aval)]
+    if not floats:  # truth values, or whole numbers in the code
+        return sign is Sign.KEPT and all(map(_is_nonnegative_whole, equation.inputs))
+    flags = [_fact_of(atom, facts).nonnegative for atom in floats]
     if name == "integer_pow":
         return params["y"] % 2 == 0 or all(flags)
     if name == "clamp":  # the lower bound comes first
@@ -170,8 +177,13 @@ def _is_nonnegative(equation: Equation, facts: dict[Value, Fact]) -> bool:
 
 
 def _is_nonnegative_whole(atom: Atom) -> bool:
-    return atom.aval.dtype == np.bool_ or (is_literal(atom) and _literal_fact(atom).nonnegative)
+    return atom.aval.dtype == np.bool_ or (is_literal(atom) and _fact_of(atom, {}).nonnegative)
 
 
-def _literal_fact(literal: Any) -> Fact:
-    return Fact(nonnegative=bool(np.all(np.asarray(literal.val) >= 0)))
+def _fact_of(atom: Atom | None, facts: Facts) -> Fact:
+    """What is known of a value, or of a number in the code; None stands for a minus sign."""
+    if atom is None:
+        return Fact()
+    if is_literal(atom):
+        return Fact(nonnegative=bool(np.all(np.asarray(atom.val) >= 0)))
+    return facts.get(atom, Fact())

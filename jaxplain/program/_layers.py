@@ -50,7 +50,8 @@ def _longest_fold(
     What does not fold, such as a scale that varies with the position, is a layer of its own.
     """
     core = program.producer(end)
-    if core is None or not program.is_active(end):
+    shared = bool(steps) and program.uses[end] > 1  # then it is a layer of its own
+    if core is None or shared or not program.is_active(end):
         return Kind(0), 0, 0, ()
     kind, slot = _core_kind(program, core)
     if kind is Kind.SUM:

@@ -88,7 +88,7 @@ def matches(glob: str, path: str) -> bool:
     A glob without `#` fits every call of a scope.
     """
     if "#" not in glob:
-        path = path.split("#")[0]
+        path = re.sub(r"#\d+", "", path)
     return _pattern(glob).fullmatch(path) is not None
 
 

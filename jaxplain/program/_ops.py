@@ -66,9 +66,8 @@ _TABLE: dict[Any, Op] = {}
 
 def _declare(names: str, kind: Kind, sign: Sign = Sign.UNKNOWN, *, pointwise: bool = False) -> None:
     """Enter primitives by JAX's names; those that this version lacks are left out."""
-    for name in names.split():
-        if (primitive := _compat.primitive(name)) is not None:
-            _TABLE[primitive] = Op(kind, sign, pointwise)
+    for primitive in _compat.primitives_named(names):
+        _TABLE[primitive] = Op(kind, sign, pointwise)
 
 
 _declare(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import jax
 
@@ -33,31 +33,27 @@ class Normalization:
     scale: Value
 
 
-_MOVES = frozenset(
-    filter(
-        None,
-        map(
-            _compat.primitive,
-            ("reshape", "broadcast_in_dim", "squeeze", "expand_dims", "convert_element_type"),
-        ),
-    )
+_MOVES = _compat.primitives_named(
+    "reshape broadcast_in_dim squeeze expand_dims convert_element_type"
 )
-_ARRANGING = _MOVES | {_compat.primitive("transpose")}
+_ARRANGING = _MOVES | {jax.lax.transpose_p}
 # What may stand between a value and its maximum on the way to being subtracted.
-_SHIFT = _MOVES | {
+_SHIFT = _ARRANGING | {
     jax.lax.reduce_max_p,
     jax.lax.max_p,
     jax.lax.select_n_p,
     jax.lax.is_finite_p,
     _compat.stop_gradient_p,
-    _compat.primitive("transpose"),
 }
-_ROOTS = frozenset({jax.lax.rsqrt_p, jax.lax.sqrt_p, jax.lax.pow_p, jax.lax.integer_pow_p})
+_MEAN = _ARRANGING | {jax.lax.reduce_sum_p, jax.lax.div_p, jax.lax.mul_p}
+_ROOTS = frozenset({jax.lax.rsqrt_p, jax.lax.sqrt_p, jax.lax.pow_p})
 _SUMS = frozenset({jax.lax.reduce_sum_p, jax.lax.dot_general_p, jax.lax.reduce_window_sum_p})
 
 
-def _one(equation: Equation | None, *primitives: object) -> bool:
-    return equation is not None and equation.primitive in primitives
+def _made_by(program: Program, atom: Atom, *primitives: object) -> Equation | None:
+    """The equation that computes a value, if it is one of the given primitives."""
+    equation = program.producer(atom)
+    return equation if equation is not None and equation.primitive in primitives else None
 
 
 def _through(program: Program, atom: Atom, primitives: Iterable[object]) -> Atom:
@@ -69,50 +65,45 @@ def _through(program: Program, atom: Atom, primitives: Iterable[object]) -> Atom
 
 def _unshifted(program: Program, value: Value) -> tuple[Value, Value | None]:
     """`x` and its subtracted maximum, if `value` is `x - max(x)`; else `value` itself."""
-    equation = program.producer(value)
-    if equation is not None and equation.primitive is jax.lax.sub_p:
-        x, shift = equation.inputs
-        if not program.is_dependent(x):
-            return value, None
-        arranged = _through(program, x, _ARRANGING)
-        for root in dict.fromkeys((x, arranged)):
-            if _depends_only_on(program, shift, root, _SHIFT.__contains__):
-                return x, shift
+    difference = _made_by(program, value, jax.lax.sub_p)
+    if difference is None or not program.is_dependent(difference.inputs[0]):
+        return value, None
+    x, shift = difference.inputs
+    for root in dict.fromkeys((x, _through(program, x, _ARRANGING))):
+        if _depends_only_on(program, shift, root, _SHIFT):
+            return x, shift
     return value, None
 
 
-def _depends_only_on(
-    program: Program, atom: Atom, root: Value, allowed: Callable[[object], bool]
-) -> bool:
-    """Whether `atom` depends on `root`, on nothing else, and through allowed primitives alone."""
+def _path(program: Program, atom: Atom, root: Value) -> list[Equation] | None:
+    """The equations from `root` to `atom`, if `atom` depends on `root` and on nothing else."""
     if not (program.is_dependent(atom) and program.is_dependent(root)):
-        return False
+        return None
     steps = between(program, atom, frozenset({root}))
     made = {value for step in steps for value in step.outputs}
-    outside = [
+    outside = {
         operand
         for step in steps
         for operand in step.inputs
         if program.is_dependent(operand) and operand not in made
-    ]
-    return (
-        bool(outside)
-        and all(value is root for value in outside)
-        and all(allowed(step.primitive) for step in steps)
-    )
+    }
+    return steps if outside == {root} else None
+
+
+def _depends_only_on(program: Program, atom: Atom, root: Value, allowed: frozenset[object]) -> bool:
+    """Whether `atom` depends on `root`, on nothing else, and through allowed primitives alone."""
+    steps = _path(program, atom, root)
+    return steps is not None and all(step.primitive in allowed for step in steps)
 
 
 def _sum_of_exponentials(program: Program, atom: Atom) -> tuple[Value, Equation] | None:
     """The argument of the exponential and the sum, if `atom` is a sum of exponentials."""
-    total = program.producer(_through(program, atom, _MOVES))
-    if not _one(total, jax.lax.reduce_sum_p):
+    total = _made_by(program, _through(program, atom, _MOVES), jax.lax.reduce_sum_p)
+    if total is None:
         return None
-    assert total is not None
-    exponential = program.producer(_through(program, total.inputs[0], _MOVES))
-    if not _one(exponential, jax.lax.exp_p):
-        return None
-    assert exponential is not None
-    return exponential.inputs[0], total
+    summand = _through(program, total.inputs[0], _MOVES)
+    exponential = _made_by(program, summand, jax.lax.exp_p)
+    return None if exponential is None else (exponential.inputs[0], total)
 
 
 def _equal(program: Program, left: Atom, right: Atom, depth: int = 8) -> bool:
@@ -151,46 +142,36 @@ def match_exponential(program: Program, value: Value) -> Found | None:
 def _softmax(program: Program, equation: Equation) -> Found | None:
     numerator, denominator = equation.inputs
     found = _sum_of_exponentials(program, denominator)
-    top = program.producer(numerator)
-    if found is None or not _one(top, jax.lax.exp_p):
+    top = _made_by(program, numerator, jax.lax.exp_p)
+    if found is None or top is None or not _equal(program, top.inputs[0], found[0]):
         return None
-    argument, total = found
-    assert top is not None
-    if not _equal(program, top.inputs[0], argument):
+    return _found(program, Kind.SOFTMAX, *_unshifted(program, found[0]), found[1])
+
+
+def _log_of_sum(program: Program, atom: Atom) -> tuple[Value, Equation] | None:
+    """The argument of the exponential and the sum, if `atom` is the logarithm of such a sum."""
+    logarithm = _made_by(program, _through(program, atom, _MOVES), jax.lax.log_p)
+    if logarithm is None:
         return None
-    return _found(program, Kind.SOFTMAX, *_unshifted(program, argument), total)
+    return _sum_of_exponentials(program, _through(program, logarithm.inputs[0], {jax.lax.abs_p}))
 
 
 def _log_softmax(program: Program, equation: Equation) -> Found | None:
     shifted, log = equation.inputs
-    logarithm = program.producer(_through(program, log, _MOVES))
-    if not _one(logarithm, jax.lax.log_p):
-        return None
-    assert logarithm is not None
-    found = _sum_of_exponentials(program, logarithm.inputs[0])
+    found = _log_of_sum(program, log)
     if found is None or found[0] is not shifted:
         return None
     return _found(program, Kind.LOG_SOFTMAX, *_unshifted(program, shifted), found[1])
 
 
 def _logsumexp(program: Program, equation: Equation) -> Found | None:
-    for log, shift in (
-        [equation.inputs, equation.inputs[::-1]]
-        if len(equation.inputs) == 2
-        else [(equation.outputs[0], None)]
-    ):
-        logarithm = program.producer(_through(program, log, _MOVES))
-        if not _one(logarithm, jax.lax.log_p):
-            continue
-        assert logarithm is not None
-        inside = _through(program, logarithm.inputs[0], {jax.lax.abs_p})
-        found = _sum_of_exponentials(program, inside)
-        if found is None:
-            continue
-        x, maximum = _unshifted(program, found[0])
-        if shift is None:
-            return _found(program, Kind.LOGSUMEXP, found[0], None, found[1])
-        if maximum is not None and _same_shift(program, maximum, shift):
+    if equation.primitive is jax.lax.log_p:  # no maximum was subtracted
+        found = _log_of_sum(program, equation.outputs[0])
+        return None if found is None else _found(program, Kind.LOGSUMEXP, found[0], None, found[1])
+    for log, shift in (equation.inputs, equation.inputs[::-1]):
+        found = _log_of_sum(program, log)
+        x, maximum = (None, None) if found is None else _unshifted(program, found[0])
+        if found and maximum is not None and _same_shift(program, maximum, shift):
             return _found(program, Kind.LOGSUMEXP, x, maximum, found[1])
     return None
 
@@ -200,26 +181,24 @@ def _same_shift(program: Program, left: Atom, right: Atom) -> bool:
 
 
 def _found(
-    program: Program, kind: Kind, x: Value, shift: Value | None, total: Equation
+    program: Program, kind: Kind, x: Value | None, shift: Value | None, total: Equation
 ) -> Found | None:
-    if not program.is_active(x) or x.shape != total.inputs[0].shape:
+    if x is None or not program.is_active(x) or x.shape != total.inputs[0].shape:
         return None
     axes = tuple(int(axis) for axis in total.eqn.params["axes"])
-    foreign = shift is not None and not _depends_only_on(program, shift, x, _SHIFT.__contains__)
-    return kind, x, Exponential(axes, (shift,) if foreign and shift is not None else ())
+    foreign = () if shift is None or _depends_only_on(program, shift, x, _SHIFT) else (shift,)
+    return kind, x, Exponential(axes, foreign)
 
 
 def match_normalization(program: Program, value: Value) -> Found | None:
     """A value divided by a scale of its own, with the inactive affine steps after it."""
     end, _ = chain_to(program, value)
-    equation = program.producer(end)
-    if not _one(equation, jax.lax.mul_p, jax.lax.div_p) or not program.is_active(end):
+    equation = _made_by(program, end, jax.lax.mul_p, jax.lax.div_p)
+    if equation is None:
         return None
-    assert equation is not None
-    left, right = equation.inputs
-    pairs = [(left, right)]
+    pairs = [equation.inputs]
     if equation.primitive is jax.lax.mul_p:
-        pairs.append((right, left))
+        pairs.append(equation.inputs[::-1])
     for data, scale in pairs:
         if program.is_active(data) and program.is_active(scale):
             for root in _roots(program, data):
@@ -230,49 +209,27 @@ def match_normalization(program: Program, value: Value) -> Found | None:
 
 def _roots(program: Program, data: Value) -> list[Value]:
     """What the scale may be taken of: `u` if the data are `u - mean(u)`, or the data themselves."""
-    candidates = [data]
-    equation = program.producer(data)
-    if equation is not None and equation.primitive is jax.lax.sub_p:
-        u, mean = equation.inputs
-        if not program.is_active(u):
-            return candidates
-        # RMSNorm of Flax subtracts zeros.
-        constant = not program.is_dependent(mean)
-        if constant or _depends_only_on(program, mean, u, _is_mean_step):
-            candidates.insert(0, u)
-    elif equation is not None and equation.primitive in _MOVES:
-        candidates.append(_through(program, data, _MOVES))
-    return candidates
-
-
-def _is_mean_step(primitive: object) -> bool:
-    return primitive in _MOVES or primitive in (
-        jax.lax.reduce_sum_p,
-        jax.lax.div_p,
-        jax.lax.mul_p,
-        _compat.primitive("transpose"),
-    )
+    difference = _made_by(program, data, jax.lax.sub_p)
+    if difference is None:
+        return list(dict.fromkeys((data, _through(program, data, _MOVES))))
+    u, mean = difference.inputs
+    # RMSNorm of Flax subtracts zeros.
+    centred = not program.is_dependent(mean) or _depends_only_on(program, mean, u, _MEAN)
+    return [u, data] if program.is_active(u) and centred else [data]
 
 
 def _is_scale(program: Program, scale: Value, root: Value) -> bool:
     """Whether a value is a root of a sum over `root`, such as a standard deviation or a norm."""
-    steps = between(program, scale, frozenset({root}))
-    made = {value for step in steps for value in step.outputs}
-    for step in steps:
-        for operand in step.inputs:
-            if program.is_dependent(operand) and operand not in made and operand is not root:
-                return False
-    kinds = Kind.MOVEMENT | Kind.ELEMENTWISE | Kind.LINEAR | Kind.PRODUCT | Kind.DIVISION | Kind.MAX
-    if not all(step.op.kind in kinds for step in steps):
+    steps = _path(program, scale, root)
+    if steps is None:
         return False
+    kinds = Kind.MOVEMENT | Kind.ELEMENTWISE | Kind.LINEAR | Kind.PRODUCT | Kind.DIVISION | Kind.MAX
     # A layer inside makes it a gate, not a scale.
-    if any(_has_weights(program, step) for step in steps):
+    if any(step.op.kind not in kinds or _has_weights(program, step) for step in steps):
         return False
     primitives = {step.primitive for step in steps}
-    return bool(primitives & _ROOTS - {jax.lax.integer_pow_p}) and bool(primitives & _SUMS)
+    return bool(primitives & _ROOTS) and bool(primitives & _SUMS)
 
 
 def _has_weights(program: Program, step: Equation) -> bool:
-    if step.op.kind not in Kind.AFFINE:
-        return False
-    return sum(map(program.is_active, step.inputs)) == 1
+    return step.op.kind in Kind.AFFINE and sum(map(program.is_active, step.inputs)) == 1

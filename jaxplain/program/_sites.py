@@ -10,11 +10,11 @@ import jax
 
 from . import _names
 from ._affine import Linear, add_view, linear_view, sum_view
-from ._clusters import between, entries
+from ._clusters import between, called_entry, choosing, entries, spelled_entry
 from ._layers import Layer, match_layer, single_layer, values_of
 from ._ops import Kind
 from ._patterns import Exponential, Normalization, match_exponential, match_normalization
-from ._trace import Atom, Equation, Program, Value, is_literal, uniform_constants
+from ._trace import Atom, Equation, Program, Value, is_literal, number_of
 
 Form: TypeAlias = Layer | Exponential | Normalization | None
 
@@ -38,7 +38,8 @@ class Site:
         first: whether no affine layer lies before it.
         last: whether no affine layer lies after it.
         origins: for each input the kind of the site that made it, movement and scaling left out.
-        nonnegative: for each input whether it is known to be non-negative, whatever `x` is.
+        nonnegative: for each input whether it is known to be non-negative, whatever `x` is, after
+            the scaling that is folded into the site.
 
     Returns:
         Called on numbers for `inputs` and `operands`, the numbers of `outputs`.
@@ -152,9 +153,10 @@ def group(program: Program, outputs: Sequence[Atom] | None = None) -> Grouped:
     steps: list[Site | Equation] = []
     bodies: dict[Equation, tuple[Grouped, ...]] = {}
     for equation in reversed(program.equations):
-        if not needed.intersection(equation.outputs):
+        carries = carrying.intersection(equation.outputs)
+        if not (carries or needed.intersection(equation.outputs) or equation.has_effect):
             continue
-        if not carrying.intersection(equation.outputs):
+        if not carries:
             steps.append(equation)
             needed.update(atom for atom in equation.inputs if not is_literal(atom))
             continue
@@ -178,7 +180,14 @@ class _Finder:
     def site(self, equation: Equation) -> Site:
         value = equation.outputs[0]
         if len(equation.outputs) == 1:
-            for match in (self._exponential, self._normalization, self._layer, self._activation):
+            for match in (
+                self._exponential,
+                self._normalization,
+                self._called,
+                self._layer,
+                self._activation,
+                self._chosen,
+            ):
                 if (site := match(value)) is not None:
                     return site
         return self._single(equation)
@@ -188,6 +197,8 @@ class _Finder:
         return None if found is None else self._spanning(value, *found)
 
     def _normalization(self, value: Value) -> Site | None:
+        if self.program.differences:  # its steps say more than the whole
+            return None
         found = match_normalization(self.program, value)
         return None if found is None else self._spanning(value, *found)
 
@@ -208,14 +219,29 @@ class _Finder:
         data = equations[0].inputs[slot]
         return self._make(kind, equations, [data], [value], layer, main)
 
+    def _called(self, value: Value) -> Site | None:
+        entry = called_entry(self.program, value)
+        if entry is None:
+            return None
+        equations = between(self.program, value, frozenset({entry}))
+        return self._make(Kind.ELEMENTWISE, equations, [entry], [value], None, equations[-1])
+
     def _activation(self, value: Value) -> Site | None:
-        entry = self.entries.get(value)
+        entry = spelled_entry(self.program, self.entries, value)
         if entry is None or not self.program.is_active(entry):
             return None
         equations = between(self.program, value, frozenset({entry}))
         if len(equations) == 1:
             return self._single(equations[0])
         return self._make(Kind.ELEMENTWISE, equations, [entry], [value], None, equations[-1])
+
+    def _chosen(self, value: Value) -> Site | None:
+        """Elementwise steps that truth values take part in, as one step from real numbers."""
+        found = choosing(self.program, value) if self.program.differences else None
+        if found is None:
+            return None
+        equations, inputs = found
+        return self._make(Kind.ELEMENTWISE, equations, inputs, [value], None, equations[-1])
 
     def _single(self, equation: Equation) -> Site:
         kind = _alone(self.program, equation)
@@ -237,13 +263,15 @@ class _Finder:
         made = {value for equation in equations for value in equation.outputs} | set(inputs)
         read = (a for e in equations for a in e.inputs if not is_literal(a) and a not in made)
         operands = tuple(dict.fromkeys(read))
+        numbers = {operand: number_of(self.program, operand) for operand in operands}
+        constants = {operand: n for operand, n in numbers.items() if n is not None}
         path = self.paths[main]
         primitive = main.primitive.name
         if kind is Kind.NAME:
             path = "/".join(filter(None, (path, str(main.eqn.params["name"]))))
         return Site(
             kind, path, primitive, tuple(inputs), operands, tuple(outputs), tuple(equations),
-            form, main.source, uniform_constants(self.program, operands),
+            form, main.source, constants,
         )  # fmt: skip
 
 

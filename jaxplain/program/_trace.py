@@ -58,6 +58,11 @@ class Equation:
         lines = (_compat.source_line(eqn) for eqn in (self.eqn, *reversed(self.calls)))
         return next((line for line in lines if line), "an unknown line")
 
+    @property
+    def has_effect(self) -> bool:
+        """Whether it does something beside its results: a debugging print, a callback."""
+        return bool(self.eqn.effects)
+
     def run(self, operands: Sequence[Any]) -> list[Any]:
         """The equation as it was written."""
         return _compat.bind(self.eqn, *operands)
@@ -69,6 +74,8 @@ class Program:
 
     Active values carry derivatives from an explained input; dependent ones are also those that
     change with it without a derivative: indices, truth values, what stands under stop_gradient.
+    In a program of `differences` every real number that changes is active: no derivative is needed
+    to say by how much.
     """
 
     inputs: tuple[Value, ...]
@@ -79,6 +86,9 @@ class Program:
     dependent: frozenset[Value]
     producers: dict[Value, Equation]
     uses: dict[Value, int]
+    # For the result of an inlined call of one dependent value: that value, innermost call first.
+    spans: dict[Value, list[Value]]
+    differences: bool
 
     @functools.cached_property
     def order(self) -> dict[Equation, int]:
@@ -104,11 +114,16 @@ class Traced:
     structure: Any
 
     def program(
-        self, opened: frozenset[int] | None = None, *, inline_remat: bool = False
+        self,
+        opened: frozenset[int] | None = None,
+        *,
+        inline_remat: bool = False,
+        differences: bool = False,
     ) -> Program:
         """The program; of the custom-derivative calls only those `opened` are inlined (or all)."""
         mask = [True] * len(self.closed.jaxpr.invars)
-        return _build(self.closed, mask, mask, (), (), _Inlining(opened, inline_remat))
+        reading = _Reading(opened, inline_remat, differences)
+        return _build(self.closed, mask, mask, (), (), reading)
 
     def restore(self, outputs: Sequence[Any]) -> PyTree:
         return jax.tree.unflatten(self.structure, outputs)
@@ -134,18 +149,12 @@ _UNIFORM = frozenset(
 )
 
 
-def uniform_constants(program: Program, operands: tuple[Value, ...]) -> dict[Value, Any]:
-    """The operands that are one literal number everywhere, such as `broadcast(0.0)`."""
-    found: dict[Value, Any] = {}
-    for operand in operands:
-        atom: Any = operand
-        while (equation := program.producer(atom)) is not None:
-            if equation.primitive not in _UNIFORM:
-                break
-            atom = equation.inputs[0]
-        if is_literal(atom):
-            found[operand] = np.asarray(atom.val, operand.aval.dtype)
-    return found
+def number_of(program: Program, atom: Atom) -> Any:
+    """The number that a value is everywhere, as `broadcast(0.0)` is, or None."""
+    root = atom
+    while (equation := program.producer(root)) is not None and equation.primitive in _UNIFORM:
+        root = equation.inputs[0]
+    return np.asarray(root.val, atom.aval.dtype) if is_literal(root) else None
 
 
 def _build(
@@ -154,12 +163,11 @@ def _build(
     dependent: Sequence[bool],
     scopes: tuple[str, ...],
     calls: tuple[Any, ...],
-    inlining: _Inlining,
+    reading: _Reading,
 ) -> Program:
-    builder = _Builder(inlining)
+    builder = _Builder(reading)
     inputs = [Value(var.aval) for var in closed.jaxpr.invars]
-    builder.active.update(v for v, on in zip(inputs, active, strict=True) if on)
-    builder.dependent.update(v for v, on in zip(inputs, dependent, strict=True) if on)
+    builder.mark(inputs, active, dependent)
     outputs = builder.inline(closed, inputs, scopes, calls)
     uses: dict[Value, int] = {}
     for atom in (atom for e in builder.equations for atom in e.inputs if not is_literal(atom)):
@@ -175,15 +183,18 @@ def _build(
         frozenset(builder.dependent),
         {value: e for e in builder.equations for value in e.outputs},
         uses,
+        builder.spans,
+        reading.differences,
     )
 
 
 @dataclasses.dataclass(frozen=True)
-class _Inlining:
-    """Which calls dissolve into the program around them: `jax.jit` always."""
+class _Reading:
+    """What a jaxpr is read for: which calls dissolve into the program (`jax.jit` always)."""
 
     opened: frozenset[int] | None  # custom-derivative calls, by identity; None for all
     remat: bool
+    differences: bool
 
     def body(self, eqn: Any) -> Any:
         """The closed jaxpr to inline, or None to keep the equation."""
@@ -200,12 +211,13 @@ class _Inlining:
 class _Builder:
     """Collects the equations of one program while jaxprs are inlined into it."""
 
-    def __init__(self, inlining: _Inlining) -> None:
-        self.inlining = inlining
+    def __init__(self, reading: _Reading) -> None:
+        self.reading = reading
         self.equations: list[Equation] = []
         self.constants: dict[Value, Any] = {}
         self.active: set[Value] = set()
         self.dependent: set[Value] = set()
+        self.spans: dict[Value, list[Value]] = {}
 
     def inline(
         self, closed: Any, inputs: Sequence[Atom], scopes: tuple[str, ...], calls: tuple[Any, ...]
@@ -223,12 +235,20 @@ class _Builder:
         for eqn in jaxpr.eqns:
             operands = [read(atom) for atom in eqn.invars]
             inside = (*scopes, *_compat.scopes(eqn))
-            if (inner := self.inlining.body(eqn)) is not None:
+            if self.reading.differences and eqn.primitive is _compat.stop_gradient_p:
+                results = operands
+            elif (inner := self.reading.body(eqn)) is not None:
                 results = self.inline(inner, operands, inside, (*calls, eqn))
+                self.note_span(operands, results)
             else:
                 results = self.append(eqn, operands, inside, calls)
             atoms.update(zip(eqn.outvars, results, strict=True))
         return [read(atom) for atom in jaxpr.outvars]
+
+    def note_span(self, operands: list[Atom], results: list[Atom]) -> None:
+        dependent = [a for a in operands if not is_literal(a) and a in self.dependent]
+        if len(dependent) == len(results) == 1 and not is_literal(results[0]):
+            self.spans.setdefault(results[0], []).append(dependent[0])
 
     def append(
         self, eqn: Any, operands: list[Atom], scopes: tuple[str, ...], calls: tuple[Any, ...]
@@ -243,15 +263,21 @@ class _Builder:
         elif op_of(eqn.primitive).kind is Kind.CALL and any(dependent):
 
             def nested(closed: Any, active: Sequence[bool], dependent: Sequence[bool]) -> Program:
-                return _build(closed, active, dependent, scopes, calls, self.inlining)
+                return _build(closed, active, dependent, scopes, calls, self.reading)
 
             bodies, active_out, dependent_out = _calls.bodies(eqn, active, dependent, nested)
         else:
             active_out = [any(active)] * len(outputs)
-        for value, is_active, is_dependent in zip(outputs, active_out, dependent_out, strict=True):
-            if is_dependent:
-                self.dependent.add(value)
-            if is_active and is_float(value.aval):
-                self.active.add(value)
+        self.mark(outputs, active_out, dependent_out)
         self.equations.append(Equation(eqn, tuple(operands), tuple(outputs), scopes, calls, bodies))
         return list(outputs)
+
+    def mark(
+        self, values: Sequence[Value], active: Sequence[bool], dependent: Sequence[bool]
+    ) -> None:
+        """Note which values are active and dependent; whole numbers are never active."""
+        for value, carries, depends in zip(values, active, dependent, strict=True):
+            if depends:
+                self.dependent.add(value)
+            if is_float(value.aval) and (depends if self.reading.differences else carries):
+                self.active.add(value)

@@ -12,6 +12,7 @@ import pytest
 from jax.ad_checkpoint import checkpoint_name
 
 import jaxplain
+from jaxplain.program._names import matches
 
 
 class Net(nn.Module):
@@ -155,3 +156,10 @@ def test_token_ids_are_explained_at_their_embedding() -> None:
     bottom, top = jaxplain.cut(score, at="embed")
     relevance = jaxplain.lrp(top)(bottom(ids), ids)
     np.testing.assert_allclose(relevance.sum(), score(ids), rtol=1e-5)
+
+
+def test_names_below_a_numbered_scope() -> None:
+    """Without a number a glob fits every call, wherever in the path the numbers stand."""
+    assert matches("block/dense", "block#1/dense#0")
+    assert matches("block#1/dense#0", "block#1/dense#0")
+    assert not matches("block#0/dense", "block#1/dense#0")

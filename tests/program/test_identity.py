@@ -530,3 +530,13 @@ def test_every_site_of_these_programs_has_a_rule() -> None:
     kinds = {site.kind for site in steps.all_sites()}
     assert {Kind.CALL, Kind.ELEMENTWISE, Kind.SCALE} <= kinds
     assert len(sites(CALLS["switch, cond inside"], X)) == len(steps.all_sites())
+
+
+def test_what_has_an_effect_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
+    def f(x: jax.Array) -> jax.Array:
+        jax.debug.print("total {}", jnp.sum(x))
+        return jnp.sum(jnp.tanh(x))
+
+    jax.block_until_ready(jaxplain.lrp(f)(jnp.ones(3)))
+    jax.effects_barrier()
+    assert "total 3.0" in capsys.readouterr().out

@@ -11,14 +11,16 @@ one for NHWC was three times slower on EfficientNet.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
-from ._compat import Literal, bind, inlined, is_plain_convolution
-from ._types import PyTree
+from .._compat import is_plain_convolution
+from .._types import PyTree
+from ._evaluate import evaluate
+from ._trace import Equation, trace
 
 
 def lower(fn: Callable[..., PyTree]) -> Callable[..., PyTree]:
@@ -27,31 +29,18 @@ def lower(fn: Callable[..., PyTree]) -> Callable[..., PyTree]:
         return fn
 
     def lowered(*args: PyTree) -> PyTree:
-        closed, shapes = jax.make_jaxpr(fn, return_shape=True)(*args)
-        results = _run(closed, jax.tree.leaves(args))
-        return jax.tree.unflatten(jax.tree.structure(shapes), results)
+        traced = trace(fn, *args)
+        program = traced.program(opened=frozenset())
+        results = evaluate(program, jax.tree.leaves(args), program.outputs, run=_run)
+        return traced.restore(results)
 
     return lowered
 
 
-def _run(closed: Any, arguments: list[Any]) -> list[Any]:
-    """Evaluate a jaxpr, with convolutions rewritten and nested calls of `jax.jit` inlined."""
-    jaxpr = closed.jaxpr
-    values = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*closed.consts, *arguments], strict=True))
-
-    def read(atom: Any) -> Any:
-        return atom.val if isinstance(atom, Literal) else values[atom]
-
-    for eqn in jaxpr.eqns:
-        operands = [read(atom) for atom in eqn.invars]
-        if (inner := inlined(eqn)) is not None:
-            results = _run(inner, operands)
-        elif is_plain_convolution(eqn):
-            results = [_convolution(*operands, **eqn.params)]
-        else:
-            results = bind(eqn, *operands)
-        values.update(zip(eqn.outvars, results, strict=True))
-    return [read(atom) for atom in jaxpr.outvars]
+def _run(equation: Equation, operands: Sequence[Any]) -> list[Any]:
+    if is_plain_convolution(equation.eqn):
+        return [_convolution(*operands, **equation.eqn.params)]
+    return equation.run(operands)
 
 
 def _convolution(

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxplain._lower import lower
+from jaxplain.program._lower import lower
 
 
 def array(*shape: int) -> jax.Array:

@@ -1,0 +1,1 @@
+"""DeepLIFT: differences of the output explained by differences of the input from a reference."""

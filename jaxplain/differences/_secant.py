@@ -1,0 +1,55 @@
+"""Secants: the slope between two points, exact also where the points are almost one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._tree import wide
+
+Function = Callable[[jax.Array], jax.Array]
+
+# A point where hardly any function is singular, for slopes that are not looked at.
+_BENIGN = 0.5
+
+
+def secant(
+    function: Function, x: jax.Array, reference: jax.Array, y: jax.Array, y_reference: jax.Array
+) -> jax.Array:
+    r"""$\Delta y / \Delta x$ of an elementwise function; where both are tiny, its mean slope.
+
+    Two nearby numbers share most digits, so their difference has few. Where the mean of the
+    derivatives at both ends says the same up to rounding, it is taken instead: it is finite at
+    $\Delta x = 0$ and so are its own derivatives.
+    """
+    dtype = wide(y.dtype)
+    dx = x.astype(dtype) - reference.astype(dtype)
+    dy = y.astype(dtype) - y_reference.astype(dtype)
+    epsilon = jnp.asarray(np.finfo(x.dtype).eps, dtype)
+    scale = jnp.maximum(jnp.abs(x), jnp.abs(reference)).astype(dtype)
+    near: jax.Array = (jnp.abs(dx) <= jnp.cbrt(epsilon) * scale) | (
+        jnp.abs(dx) < np.finfo(dtype).tiny
+    )
+    slope = _mean_slope(function, x, reference, near).astype(dtype)
+    rounding = 2 * epsilon * (jnp.abs(y) + jnp.abs(y_reference)).astype(dtype)
+    alike = near & (jnp.abs(dy - slope * dx) <= rounding)
+    ratio = dy / jnp.where(alike | (dx == 0), 1, dx)
+    # Infinite values, such as masked logits, change by no number.
+    return jnp.where(alike, slope, jnp.where(jnp.isfinite(dx) & jnp.isfinite(dy), ratio, 0))
+
+
+def _mean_slope(
+    function: Function, x: jax.Array, reference: jax.Array, near: jax.Array
+) -> jax.Array:
+    """The mean of the derivatives at both ends, 0 where it is infinite."""
+
+    def slope(point: jax.Array) -> jax.Array:
+        point = jnp.where(near, point, jnp.asarray(_BENIGN, point.dtype))
+        tangent: jax.Array = jax.jvp(function, (point,), (jnp.ones_like(point),))[1]
+        return tangent
+
+    mean = (slope(x) + slope(reference)) * jnp.asarray(0.5, x.dtype)
+    return jnp.where(jnp.isfinite(mean), mean, 0)

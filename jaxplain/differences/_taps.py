@@ -1,0 +1,109 @@
+"""What the sites report about an explanation of differences, and the ledger that it makes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from .. import _compat
+from .._tree import wide
+from ..backprop._ledger import Row, named_reports
+from ..program._ops import Kind
+from ..program._patterns import Exponential
+from ..program._sites import Grouped, Site
+from ..program._trace import Equation
+from ._ledger import Differences
+from ._replay import Rules
+from ._rule import COLUMNS
+
+
+def is_choice(grouped: Grouped, site: Site) -> bool:
+    """Whether indices or truth values that change with the input choose what the site does."""
+    if site.kind is Kind.CALL:
+        equation = site.equations[0]
+        return equation.primitive is _compat.cond_p and grouped.program.is_dependent(
+            equation.inputs[0]
+        )
+    chosen = any(map(grouped.program.is_dependent, site.operands))
+    return chosen and not isinstance(site.form, Exponential)
+
+
+def choices(grouped: Grouped) -> list[Site]:
+    """All sites that choose, those inside loops included."""
+    found = [site for site in grouped.sites if is_choice(grouped, site)]
+    for bodies in grouped.bodies.values():
+        found += [site for body in bodies for site in choices(body)]
+    return found
+
+
+def taps_for(grouped: Grouped, rules: Rules, leaves: Sequence[Any], *, full: bool) -> Any:
+    """Zeros for what each site should report; `full`, or only what is left unattributed."""
+    sums = jnp.zeros(len(COLUMNS), wide(jnp.result_type(*leaves)))
+
+    def make(site: Site, chosen: bool) -> Any:
+        if chosen:
+            return {"sums": sums}
+        if not full or site not in rules or site.kind is Kind.MOVEMENT:
+            return None
+        outputs = (v for v in site.outputs if jnp.issubdtype(v.aval.dtype, jnp.inexact))
+        zeros = tuple(jnp.zeros(v.shape, v.aval.dtype) for v in outputs)
+        return {"sums": sums, "contributions": zeros}
+
+    return _tree(grouped, make)
+
+
+def _tree(grouped: Grouped, make: Callable[[Site, bool], Any]) -> Any:
+    taps: list[Any] = []
+    for step in grouped.steps:
+        if isinstance(step, Equation):
+            taps.append(None)
+        elif step.kind is Kind.CALL:
+            equation = step.equations[0]
+            inner = [_tree(body, make) for body in grouped.bodies.get(equation, ())]
+            if equation.primitive is _compat.scan_p:  # a loop reports once for each step
+                length = _compat.read_scan(equation.eqn).length
+                inner = jax.tree.map(
+                    lambda zero, n=length: jnp.zeros((n, *zero.shape), zero.dtype), inner
+                )
+            choice = make(step, True) if is_choice(grouped, step) else None
+            taps.append({"bodies": inner, "choice": choice})
+        else:
+            taps.append(make(step, is_choice(grouped, step)))
+    return taps
+
+
+def unattributed(reports: Any, dtype: Any) -> jax.Array:
+    """The sum of what the reports leave unattributed."""
+    found: list[Any] = []
+
+    def collect(report: Any) -> None:
+        found.append(jnp.sum(report["sums"][..., COLUMNS.index("unattributed")]))
+
+    def is_report(node: Any) -> bool:
+        return isinstance(node, dict) and "sums" in node
+
+    jax.tree.map(collect, reports, is_leaf=is_report)
+    return sum(found, jnp.zeros((), wide(dtype)))
+
+
+def gather(
+    grouped: Grouped, rules: Rules, reports: Any, total: jax.Array, change: jax.Array
+) -> dict[str, Any]:
+    """The fields of `Info` that the reports make."""
+    rows, entries = [], []
+    contributions: dict[str, Any] = {}
+    for name, (site, report) in named_reports(grouped, reports).items():
+        rule = rules[site].name if site in rules else "choice"
+        shape = site.outputs[0].shape
+        rows.append(Row(name, str(site.kind.name), shape, rule, site.source))
+        sums = report["sums"]
+        entries.append(jnp.sum(sums, axis=tuple(range(sums.ndim - 1))))
+        if report.get("contributions"):
+            contributions[name] = report["contributions"][0]
+    columns = jnp.stack(entries, axis=-1) if entries else jnp.zeros((len(COLUMNS), 0), total.dtype)
+    counted = dict(zip(COLUMNS, columns, strict=True))
+    ledger = Differences(tuple(rows), **counted, output=change, inputs=total)
+    return {"ledger": ledger, "relevance": contributions}
