@@ -11,6 +11,7 @@ from ._cite import cite as cite
 from ._select import contrast as contrast
 from ._select import select as select
 from ._select import unbatch as unbatch
+from ._show import show as show
 from ._types import Info as Info
 from .backprop._fit_patterns import Patterns as Patterns
 from .backprop._fit_patterns import fit_patterns as fit_patterns
@@ -23,11 +24,11 @@ from .backprop._modified import guided_backprop as guided_backprop
 from .backprop._modified import modified_grad as modified_grad
 from .backprop._patterns import pattern_attribution as pattern_attribution
 from .backprop._patterns import pattern_net as pattern_net
-from .backprop._show import show as show
 from .backprop._taylor import RootCriteria as RootCriteria
 from .backprop._taylor import root_criteria as root_criteria
 from .differences._deeplift import deeplift as deeplift
 from .differences._deeplift import deeplift_shap as deeplift_shap
+from .differences._hypothetical import hypothetical as hypothetical
 from .differences._ledger import Differences as Differences
 from .gradients._blur import blur_integrated_grad as blur_integrated_grad
 from .gradients._expected import expected_grad as expected_grad

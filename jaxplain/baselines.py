@@ -15,6 +15,7 @@ import numpy as np
 
 from ._errors import check_count, check_real
 from ._keys import checked_key, normal_like, one_key_each
+from ._shuffles import dinucleotide_shuffles as dinucleotide_shuffles
 from ._tree import cast_like, map_wide, path_name, wide
 from ._types import PyTree, Scalar
 

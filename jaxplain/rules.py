@@ -50,6 +50,7 @@ from .differences._presets import genomics as genomics
 from .differences._presets import rescale as rescale
 from .differences._presets import reveal_cancel as reveal_cancel
 from .differences._products import Multilinear as Multilinear
+from .differences._products import Normalized as Normalized
 from .differences._products import Quotient as Quotient
 from .differences._rescale import Rescale as Rescale
 from .differences._reveal_cancel import RevealCancel as RevealCancel

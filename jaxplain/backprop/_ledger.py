@@ -15,9 +15,9 @@ from .._tree import wide
 from .._types import PyTree
 from ..program import _show
 from ..program._ops import Kind
-from ..program._run import replay, tap_tree
+from ..program._run import replay, reports_of, tap_tree
 from ..program._sites import Grouped, Site
-from ..program._trace import Equation, Value
+from ..program._trace import Value
 from ._rule import COLUMNS, Rule
 
 
@@ -113,7 +113,7 @@ def taps_for(grouped: Grouped, assigned: Mapping[Site, Rule], leaves: Sequence[A
     """What each site with a rule is asked to report."""
     dtype = wide(jnp.result_type(*leaves))
 
-    def make(site: Site) -> Any:
+    def make(grouped: Grouped, site: Site) -> Any:
         if site not in assigned:
             return None
         tap: dict[str, Any] = {
@@ -191,22 +191,10 @@ def site_relevances(
 
 def named_reports(grouped: Grouped, reports: Any) -> dict[str, tuple[Site, Any]]:
     """The sites that reported something and their reports, by name, in the order of execution."""
-    found = list(_pairs(grouped, reports))
+    found = list(reports_of(grouped, reports))
     names = _unique([site for site, _ in found])
     pairs = zip(names, found, strict=True)
     return {name: pair for name, pair in pairs if pair[1] is not None}
-
-
-def _pairs(grouped: Grouped, reports: Any) -> Any:
-    """Each site with its report, those inside calls included."""
-    for step, report in zip(grouped.steps, reports, strict=True):
-        if isinstance(step, Equation):
-            continue
-        if step.kind is Kind.CALL:
-            for body, inner in zip(grouped.bodies.get(step.equations[0], ()), report, strict=True):
-                yield from _pairs(body, inner)
-        else:
-            yield step, report
 
 
 def _unique(sites: Sequence[Site]) -> list[str]:

@@ -7,10 +7,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from .._baselines import checked_baseline
-from .._call import bind, named
-from .._errors import check_choice, warn_unless
+from .._call import bind, name_of, named
+from .._errors import check_choice, is_concrete, warn_unless
 from .._tree import subtract, total, wide
 from .._types import Argnums, Attribution, Info, Model, PyTree, Scalar
 from ..backprop._assign import assign
@@ -96,6 +97,7 @@ def deeplift(
         default = functools.partial(default_rule, missing=missing)
         assigned = assign(grouped, composite, DifferenceRule, default)
         change, slopes, reports = _propagate(grouped, assigned, x, reference, full=info)
+        _check_finite(change, f)
         result = slopes
         shares = jax.tree.map(contribution, slopes, subtract(x, reference))
         if not multipliers:
@@ -134,6 +136,15 @@ def _propagate(
     dtype = wide(y.dtype)
     change = y.astype(dtype) - y_reference.astype(dtype)
     return change, jax.tree.unflatten(structure, slopes), reports
+
+
+def _check_finite(change: jax.Array, f: Model) -> None:
+    if is_concrete(change) and not np.isfinite(np.asarray(change)):
+        raise ValueError(
+            f"{name_of(f)} changed by {change} from the baseline to the input: it is not finite at "
+            "one of them. A norm that is divided by is zero at a baseline of zeros, for instance; "
+            "choose another baseline."
+        )
 
 
 def _warn_of_choices(grouped: Grouped, change: jax.Array, lost: jax.Array) -> None:

@@ -8,7 +8,7 @@ from ._ends import MeanGradient
 from ._exponential import LogMean
 from ._linear import Linear
 from ._maxima import CrossMaximum
-from ._products import Multilinear, Quotient
+from ._products import Multilinear, Normalized, Quotient
 from ._rescale import Rescale
 from ._rule import DifferenceRule
 from ._sorting import Ranks
@@ -25,6 +25,7 @@ _DEFAULTS: dict[Kind, DifferenceRule] = {
     Kind.PRODUCT: Multilinear(),
     Kind.DIVISION: Quotient(),
     Kind.ELEMENTWISE: Rescale(),
+    Kind.NORMALIZATION: Normalized(),
     Kind.MAX: CrossMaximum(),
     Kind.SOFTMAX: LogMean(),
     Kind.LOG_SOFTMAX: LogMean(),

@@ -1,4 +1,4 @@
-"""Products and quotients of changing values, by their exact Shapley values."""
+"""Products and quotients of changing values."""
 
 from __future__ import annotations
 
@@ -96,3 +96,38 @@ class Quotient(DifferenceRule):
         upper = half * (1 / b + 1 / b0)
         lower = -half * (a + a0) / (b * b0)
         return Multiplied((fit(upper, a), fit(lower, b)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Normalized(DifferenceRule):
+    r"""Values divided by a scale of their own, as LayerNorm and RMSNorm do.
+
+    From $c = s\,y$, a product, $\Delta c = \bar s\,\Delta y + \bar y\,\Delta s$ with means over
+    both ends, so $\Delta y = (\Delta c - \bar y\,\Delta s) / \bar s$. Exact, and of moderate size
+    also where one scale is tiny, at a constant reference for instance, where the shares of
+    numerator and denominator would be huge and cancel.
+
+    Returns:
+        A rule for `deeplift`: its default at normalisation.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxplain
+        >>> f = lambda x: (x / jnp.sqrt(jnp.mean(x**2) + 1e-5))[0]
+        >>> jaxplain.deeplift(f)(jnp.array([3.0, 1.0])).round(3)
+        Array([ 1.476, -0.134], dtype=float32)
+    """
+
+    kinds = main = Kind.NORMALIZATION
+
+    def propagate(self, change: Change, multipliers: Arrays) -> Multiplied:
+        (multiplier,), (c, s), (_, s0) = multipliers, change.inputs, change.references
+        half = jnp.asarray(0.5, multiplier.dtype)
+        mean = (change.outputs[0] + change.reference_outputs[0]) * half
+        both = s + s0
+        both = jnp.where(both == 0, 1, both)
+        if change.site.primitive == "div":
+            upper = multiplier / (half * both)
+            return Multiplied((fit(upper, c), fit(-upper * mean, s)))
+        # Multiplied by r = 1 / s: the mean of the scales is (r + r0) / (2 r r0).
+        upper = multiplier * (s / both) * (2 * s0)
+        return Multiplied((fit(upper, c), fit(multiplier * mean / (half * both), s)))

@@ -98,7 +98,7 @@ def _run_call(
         return call([index, *rest])
     # Both branches may be taken: which one is a choice.
     chosen, other = (call([end, *rest]) for end in (index.value, index.reference))
-    return meet(chosen, other, taps and taps["choice"])
+    return meet(chosen, other, taps and taps["site"])
 
 
 def _aligned(atoms: Sequence[Any], pairing: Sequence[bool]) -> list[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -13,8 +13,8 @@ from .._tree import wide
 from ..backprop._ledger import Row, named_reports
 from ..program._ops import Kind
 from ..program._patterns import Exponential
+from ..program._run import tap_tree
 from ..program._sites import Grouped, Site
-from ..program._trace import Equation
 from ._ledger import Differences
 from ._replay import Rules
 from ._rule import COLUMNS
@@ -43,8 +43,8 @@ def taps_for(grouped: Grouped, rules: Rules, leaves: Sequence[Any], *, full: boo
     """Zeros for what each site should report; `full`, or only what is left unattributed."""
     sums = jnp.zeros(len(COLUMNS), wide(jnp.result_type(*leaves)))
 
-    def make(site: Site, chosen: bool) -> Any:
-        if chosen:
+    def make(grouped: Grouped, site: Site) -> Any:
+        if is_choice(grouped, site):
             return {"sums": sums}
         if not full or site not in rules or site.kind is Kind.MOVEMENT:
             return None
@@ -52,27 +52,7 @@ def taps_for(grouped: Grouped, rules: Rules, leaves: Sequence[Any], *, full: boo
         zeros = tuple(jnp.zeros(v.shape, v.aval.dtype) for v in outputs)
         return {"sums": sums, "contributions": zeros}
 
-    return _tree(grouped, make)
-
-
-def _tree(grouped: Grouped, make: Callable[[Site, bool], Any]) -> Any:
-    taps: list[Any] = []
-    for step in grouped.steps:
-        if isinstance(step, Equation):
-            taps.append(None)
-        elif step.kind is Kind.CALL:
-            equation = step.equations[0]
-            inner = [_tree(body, make) for body in grouped.bodies.get(equation, ())]
-            if equation.primitive is _compat.scan_p:  # a loop reports once for each step
-                length = _compat.read_scan(equation.eqn).length
-                inner = jax.tree.map(
-                    lambda zero, n=length: jnp.zeros((n, *zero.shape), zero.dtype), inner
-                )
-            choice = make(step, True) if is_choice(grouped, step) else None
-            taps.append({"bodies": inner, "choice": choice})
-        else:
-            taps.append(make(step, is_choice(grouped, step)))
-    return taps
+    return tap_tree(grouped, make)
 
 
 def unattributed(reports: Any, dtype: Any) -> jax.Array:

@@ -69,8 +69,13 @@ def spelled_entry(program: Program, entry_of: dict[Value, Value], value: Value) 
     while entry is not None and program.uses[entry] == 1:
         end, steps = chain_to(program, entry)
         inner = program.producer(end)
-        shifts = any(step.effect is Effect.SHIFT for step in steps)
-        if not shifts or inner is None or inner.op.kind not in _NONLINEAR:
+        effects = {step.effect for step in steps}
+        if (
+            Effect.SHIFT not in effects
+            or Effect.MOVE in effects
+            or inner is None
+            or inner.op.kind not in _NONLINEAR
+        ):
             break
         if end not in entry_of or program.uses[end] > 1:
             break

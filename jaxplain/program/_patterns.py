@@ -193,7 +193,22 @@ def _found(
 def match_normalization(program: Program, value: Value) -> Found | None:
     """A value divided by a scale of its own, with the inactive affine steps after it."""
     end, _ = chain_to(program, value)
-    equation = _made_by(program, end, jax.lax.mul_p, jax.lax.div_p)
+    found = scaling(program, end)
+    return None if found is None else (Kind.NORMALIZATION, found.root, Normalization(found.scale))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Scaling:
+    """Data that are divided by a scale of their own, or multiplied by its inverse."""
+
+    root: Value  # what the scale is taken of
+    data: Value
+    scale: Value
+
+
+def scaling(program: Program, value: Value) -> Scaling | None:
+    """The division of data by a scale of their own, if that is what computes `value`."""
+    equation = _made_by(program, value, jax.lax.mul_p, jax.lax.div_p)
     if equation is None:
         return None
     pairs = [equation.inputs]
@@ -203,7 +218,7 @@ def match_normalization(program: Program, value: Value) -> Found | None:
         if program.is_active(data) and program.is_active(scale):
             for root in _roots(program, data):
                 if _is_scale(program, scale, root):
-                    return Kind.NORMALIZATION, root, Normalization(scale)
+                    return Scaling(root, data, scale)
     return None
 
 

@@ -8,7 +8,7 @@ batching and sharding are JAX's own.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import jax
@@ -101,7 +101,7 @@ def _run_call(
     def run(index: int, arguments: Sequence[Any], taps: Taps) -> list[Any]:
         return replay(bodies[index], arguments, rules, taps)
 
-    return _calls.call(equation.eqn, operands, run, taps)
+    return _calls.call(equation.eqn, operands, run, taps and taps["bodies"])
 
 
 def _with_rule(
@@ -139,10 +139,10 @@ def _with_rule(
     return results
 
 
-def tap_tree(grouped: Grouped, make: Callable[[Site], Taps]) -> Taps:
+def tap_tree(grouped: Grouped, make: Callable[[Grouped, Site], Taps]) -> Taps:
     """Zeros for what each site should report; a loop reports once for each of its steps.
 
-    Give them to `replay`: the cotangents of the taps are the reports.
+    Give them to a replay: the cotangents of the taps are the reports.
     """
     taps: list[Any] = []
     for step in grouped.steps:
@@ -156,7 +156,21 @@ def tap_tree(grouped: Grouped, make: Callable[[Site], Taps]) -> Taps:
                 inner = jax.tree.map(
                     lambda zero, n=length: jnp.zeros((n, *zero.shape), zero.dtype), inner
                 )
-            taps.append(inner)
+            taps.append({"bodies": inner, "site": make(grouped, step)})
         else:
-            taps.append(make(step))
+            taps.append(make(grouped, step))
     return taps
+
+
+def reports_of(grouped: Grouped, reports: Any) -> Iterator[tuple[Site, Any]]:
+    """Each site with its report, those inside calls included; None where there is none."""
+    for step, report in zip(grouped.steps, reports, strict=True):
+        if isinstance(step, Equation):
+            continue
+        if step.kind is not Kind.CALL:
+            yield step, report
+            continue
+        yield step, report["site"]
+        bodies = grouped.bodies.get(step.equations[0], ())
+        for body, inner in zip(bodies, report["bodies"], strict=True):
+            yield from reports_of(body, inner)

@@ -13,7 +13,7 @@ from ._affine import Linear, add_view, linear_view, sum_view
 from ._clusters import between, called_entry, choosing, entries, spelled_entry
 from ._layers import Layer, match_layer, single_layer, values_of
 from ._ops import Kind
-from ._patterns import Exponential, Normalization, match_exponential, match_normalization
+from ._patterns import Exponential, Normalization, match_exponential, match_normalization, scaling
 from ._trace import Atom, Equation, Program, Value, is_literal, number_of
 
 Form: TypeAlias = Layer | Exponential | Normalization | None
@@ -197,10 +197,19 @@ class _Finder:
         return None if found is None else self._spanning(value, *found)
 
     def _normalization(self, value: Value) -> Site | None:
-        if self.program.differences:  # its steps say more than the whole
-            return None
+        if self.program.differences:
+            return self._scaling(value)
         found = match_normalization(self.program, value)
         return None if found is None else self._spanning(value, *found)
+
+    def _scaling(self, value: Value) -> Site | None:
+        """The division alone: the steps to the scale say more about differences than the whole."""
+        found = scaling(self.program, value)
+        if found is None or found.data is found.scale:
+            return None
+        equation, form = self.program.producers[value], Normalization(found.scale)
+        ends = [found.data, found.scale]
+        return self._make(Kind.NORMALIZATION, [equation], ends, [value], form, equation)
 
     def _spanning(self, value: Value, kind: Kind, root: Value, form: Form) -> Site:
         """All equations from `root` to `value`."""
