@@ -12,7 +12,17 @@ from pathlib import Path
 
 import jax
 
-from . import adaptive, integrated_grad, memory, overhead, per_call, relevance, smooth
+from . import (
+    adaptive,
+    deeplift,
+    deeplift_wrong,
+    integrated_grad,
+    memory,
+    overhead,
+    per_call,
+    relevance,
+    smooth,
+)
 from . import compile as compile_time
 from ._harness import FULL, QUICK, Effort
 from ._machine import Others, machine, same_threads
@@ -24,6 +34,8 @@ TOPICS: tuple[Topic, ...] = tuple(
         integrated_grad,
         smooth,
         relevance,
+        deeplift,
+        deeplift_wrong,
         overhead,
         per_call,
         adaptive,

@@ -18,6 +18,12 @@ def wide(dtype: Any) -> Any:
     return jnp.dtype(jnp.float32) if jnp.dtype(dtype).itemsize < 4 else jnp.dtype(dtype)
 
 
+def precision(dtype: Any) -> Any:
+    """What `jnp.finfo` knows of a dtype, bfloat16 included."""
+    finfo: Any = jnp.finfo
+    return finfo(dtype)
+
+
 def widen(tree: PyTree) -> PyTree:
     """Cast every leaf to the dtype to accumulate in."""
     return jax.tree.map(lambda leaf: leaf.astype(wide(leaf.dtype)), tree)

@@ -136,6 +136,13 @@ METHODS = [
     Method("lrp(cp_lrp)", _lrp(lambda: rules.cp_lrp(0.0)), baseline="none", linear="x"),
     Method("deep_taylor", jaxplain.deep_taylor, baseline="none", linear=None),
     Method("excitation_backprop", jaxplain.excitation_backprop, baseline="none", linear=None),
+    Method("deeplift", jaxplain.deeplift, complete=True),
+    Method(
+        "deeplift(reveal_cancel)",
+        lambda f, **options: jaxplain.deeplift(f, rules.reveal_cancel(), **options),
+        complete=True,
+    ),
+    Method("deeplift_shap", jaxplain.deeplift_shap, baseline="set", linear=None, chunked=True),
     Method(
         "modified_grad",
         lambda f, **options: jaxplain.modified_grad(f, rules.Composite(), **options),

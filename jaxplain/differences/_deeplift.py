@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .. import _compat
 from .._baselines import checked_baseline
 from .._call import bind, name_of, named
 from .._errors import check_choice, is_concrete, warn_unless
@@ -24,7 +25,7 @@ from ._defaults import default_rule
 from ._pair import Pair, paired
 from ._replay import replay
 from ._rule import DifferenceRule, contribution
-from ._taps import choices, gather, taps_for, unattributed
+from ._taps import gather, partial_sites, taps_for, unattributed
 
 # Shares of choices below this part of the change are not worth a warning.
 _WORTH_TELLING = 1e-3
@@ -104,7 +105,7 @@ def deeplift(
             result = shares
         lost = unattributed(reports, change.dtype)
         if not info:
-            _warn_of_choices(grouped, change, lost)
+            _warn_of_choices(partial_sites(grouped, assigned), change, lost)
             return result
         given = total(shares)
         fields = gather(grouped, assigned, reports, given, change)
@@ -123,7 +124,8 @@ def _propagate(
 ) -> tuple[jax.Array, PyTree, Any]:
     """The change of the score, the multipliers of the input, and the reports of the sites."""
     leaves, structure = jax.tree.flatten(x)
-    references = jax.tree.leaves(reference)
+    # A constant reference would have XLA compute its whole forward pass while compiling.
+    references = _compat.shielded(jax.tree.leaves(reference))
     taps = taps_for(grouped, assigned, leaves, full=full)
 
     def rewritten(leaves: list[Any], taps: Any) -> tuple[jax.Array, jax.Array]:
@@ -147,8 +149,7 @@ def _check_finite(change: jax.Array, f: Model) -> None:
         )
 
 
-def _warn_of_choices(grouped: Grouped, change: jax.Array, lost: jax.Array) -> None:
-    sites = choices(grouped)
+def _warn_of_choices(sites: list[Site], change: jax.Array, lost: jax.Array) -> None:
     if sites:
         where = "; ".join(dict.fromkeys(f"{s.primitive} at {s.source}" for s in sites))
         warn_unless(

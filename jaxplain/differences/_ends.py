@@ -31,6 +31,7 @@ class MeanGradient(DifferenceRule):
 
     kinds = ~Kind.CALL
     main = Kind.ELEMENTWISE
+    partial = True
 
     def propagate(self, change: Change, multipliers: Arrays) -> Multiplied:
         here, there = (

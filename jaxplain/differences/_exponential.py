@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._tree import wide
+from .._tree import precision, wide
 from ..program._ops import Kind
 from ..program._patterns import Exponential
 from ._rule import Arrays, Change, DifferenceRule, Multiplied
@@ -62,7 +62,7 @@ def _means_and_shares(
     greater = jnp.maximum(log, log_reference)
     apart = jnp.abs(log - log_reference)
     apart = jnp.where(jnp.isnan(apart), 0, apart)  # masked on both sides
-    near = apart < np.cbrt(np.finfo(dtype).eps)
+    near = apart < np.cbrt(precision(dtype).eps)
     ratio = -jnp.expm1(-apart) / jnp.where(near, 1, apart)
     means = jnp.exp(greater) * jnp.where(near, 1 - apart / 2 + apart * apart / 6, ratio)
     total = jnp.sum(means, axis=axes, keepdims=True)

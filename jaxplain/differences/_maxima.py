@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from ..program._ops import Kind
 from ._rule import Arrays, Change, DifferenceRule, Multiplied
+from ._windows import has_windows, pull_windows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +41,9 @@ class CrossMaximum(DifferenceRule):
         (multiplier,), (y,), (y0,) = multipliers, change.outputs, change.reference_outputs
         outer = jnp.minimum if "min" in change.site.primitive else jnp.maximum
         extreme = outer(y, y0)
+        if has_windows(change):
+            pulled = pull_windows(change, multiplier, extreme - y0, y - extreme)
+            return Multiplied((pulled,))
         up = _pulled(change, change.inputs, multiplier, extreme - y0)
         down = _pulled(change, change.references, multiplier, y - extreme)
         return Multiplied(tuple(u + d for u, d in zip(up, down, strict=True)))

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from ..backprop._rule import fit
+from ..program._custom import with_own_derivative
 from ..program._ops import Kind
 from ._rule import Arrays, Change, DifferenceRule, Multiplied
 from ._secant import secant
@@ -46,6 +47,10 @@ class Rescale(DifferenceRule):
 
     def propagate(self, change: Change, multipliers: Arrays) -> Multiplied:
         (multiplier,) = multipliers
+        if len(change.inputs) == 1:
+            derivable = with_own_derivative(change.site, change.operands)
+            ends = (change.inputs, change.references, change.outputs, change.reference_outputs)
+            return Multiplied((multiplier * secant(derivable, *(end[0] for end in ends)),))
         slopes = shapley_slopes(lambda *xs: change.evaluate(*xs)[0], change)
         return Multiplied(
             tuple(fit(multiplier * m, x) for m, x in zip(slopes, change.inputs, strict=True))

@@ -7,6 +7,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
+from ..program._custom import with_own_derivative
 from ..program._ops import Kind
 from ._rescale import Rescale
 from ._rule import Arrays, Change, DifferenceRule, Multiplied
@@ -19,8 +20,8 @@ class RevealCancel(DifferenceRule):
 
     $\Delta^+ y = \frac12[f(x^0+\Delta^+) - f(x^0)] + \frac12[f(x^0+\Delta^++\Delta^-) -
     f(x^0+\Delta^-)]$, $\Delta^- y$ likewise, $m^\pm = \Delta^\pm y / \Delta^\pm$: the Shapley
-    values of the two parts. The layer before keeps them apart: $\Delta^+$ is the sum of its
-    positive $w_i \Delta x_i$, $\Delta^-$ that of the negative ones.
+    values of the two parts. The layer before keeps them apart: $\Delta^+$ is the sum of those
+    $w_i \Delta x_i$ that are positive, each change taken whole, $\Delta^-$ that of the others.
 
     Returns:
         A rule for `deeplift`, at activations.
@@ -60,10 +61,10 @@ class RevealCancel(DifferenceRule):
         up, down = reference + rise, x - rise  # the reference and one of the parts
         y_up, y_down = function(up), function(down)
         half = jnp.asarray(0.5, multiplier.dtype) * multiplier
-        positive = half * (
-            secant(function, up, reference, y_up, y0) + secant(function, x, down, y, y_down)
-        )
-        negative = half * (
-            secant(function, down, reference, y_down, y0) + secant(function, x, up, y, y_up)
-        )
+
+        def slope(*ends: jax.Array) -> jax.Array:
+            return secant(with_own_derivative(change.site, change.operands), *ends)
+
+        positive = half * (slope(up, reference, y_up, y0) + slope(x, down, y, y_down))
+        negative = half * (slope(down, reference, y_down, y0) + slope(x, up, y, y_up))
         return Multiplied((negative,), positives=(positive - negative,))

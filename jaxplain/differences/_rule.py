@@ -103,8 +103,8 @@ class DifferenceRule(BaseRule):
 
     main: ClassVar[Kind] = Kind.ELEMENTWISE
 
-    # Whether the rule reads `change.positives`.
-    parts: ClassVar[bool] = False
+    parts: ClassVar[bool] = False  # whether the rule reads `change.positives`
+    partial: ClassVar[bool] = False  # whether it may leave something unattributed
 
     def propagate(self, change: Change, multipliers: Arrays) -> Multiplied:
         """The multipliers of the inputs, from those of the outputs; what a subclass writes."""

@@ -6,9 +6,8 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from .._tree import wide
+from .._tree import precision, wide
 
 Function = Callable[[jax.Array], jax.Array]
 
@@ -17,9 +16,11 @@ _BENIGN = 0.5
 
 
 def secant(
-    function: Function, x: jax.Array, reference: jax.Array, y: jax.Array, y_reference: jax.Array
+    derivable: Function, x: jax.Array, reference: jax.Array, y: jax.Array, y_reference: jax.Array
 ) -> jax.Array:
     r"""$\Delta y / \Delta x$ of an elementwise function; where both are tiny, its mean slope.
+
+    `derivable` is the function, looked at for its derivative alone.
 
     Two nearby numbers share most digits, so their difference has few. Where the mean of the
     derivatives at both ends says the same up to rounding, it is taken instead: it is finite at
@@ -28,12 +29,12 @@ def secant(
     dtype = wide(y.dtype)
     dx = x.astype(dtype) - reference.astype(dtype)
     dy = y.astype(dtype) - y_reference.astype(dtype)
-    epsilon = jnp.asarray(np.finfo(x.dtype).eps, dtype)
+    epsilon = jnp.asarray(precision(x.dtype).eps, dtype)
     scale = jnp.maximum(jnp.abs(x), jnp.abs(reference)).astype(dtype)
     near: jax.Array = (jnp.abs(dx) <= jnp.cbrt(epsilon) * scale) | (
-        jnp.abs(dx) < np.finfo(dtype).tiny
+        jnp.abs(dx) < precision(dtype).tiny
     )
-    slope = _mean_slope(function, x, reference, near).astype(dtype)
+    slope = _mean_slope(derivable, x, reference, near).astype(dtype)
     rounding = 2 * epsilon * (jnp.abs(y) + jnp.abs(y_reference)).astype(dtype)
     alike = near & (jnp.abs(dy - slope * dx) <= rounding)
     ratio = dy / jnp.where(alike | (dx == 0), 1, dx)

@@ -34,6 +34,7 @@ class Ranks(DifferenceRule):
     """
 
     kinds = main = Kind.MOVEMENT
+    partial = True
 
     def propagate(self, change: Change, multipliers: Arrays) -> Multiplied:
         params = change.site.equations[0].eqn.params

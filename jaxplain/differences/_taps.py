@@ -31,12 +31,16 @@ def is_choice(grouped: Grouped, site: Site) -> bool:
     return chosen and not isinstance(site.form, Exponential)
 
 
-def choices(grouped: Grouped) -> list[Site]:
-    """All sites that choose, those inside loops included."""
-    found = [site for site in grouped.sites if is_choice(grouped, site)]
+def partial_sites(grouped: Grouped, rules: Rules) -> list[Site]:
+    """All sites that may leave something unattributed, those inside loops included."""
+    found = [site for site in grouped.sites if _is_partial(grouped, site, rules)]
     for bodies in grouped.bodies.values():
-        found += [site for body in bodies for site in choices(body)]
+        found += [site for body in bodies for site in partial_sites(body, rules)]
     return found
+
+
+def _is_partial(grouped: Grouped, site: Site, rules: Rules) -> bool:
+    return is_choice(grouped, site) or (site in rules and rules[site].partial)
 
 
 def taps_for(grouped: Grouped, rules: Rules, leaves: Sequence[Any], *, full: bool) -> Any:
@@ -46,7 +50,9 @@ def taps_for(grouped: Grouped, rules: Rules, leaves: Sequence[Any], *, full: boo
     def make(grouped: Grouped, site: Site) -> Any:
         if is_choice(grouped, site):
             return {"sums": sums}
-        if not full or site not in rules or site.kind is Kind.MOVEMENT:
+        if site not in rules or not (full or rules[site].partial):
+            return None
+        if site.kind is Kind.MOVEMENT and not rules[site].partial:
             return None
         outputs = (v for v in site.outputs if jnp.issubdtype(v.aval.dtype, jnp.inexact))
         zeros = tuple(jnp.zeros(v.shape, v.aval.dtype) for v in outputs)

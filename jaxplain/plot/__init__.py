@@ -10,6 +10,7 @@ from ._curves import curves as curves
 from ._grid import grid as grid
 from ._images import heatmap as heatmap
 from ._images import overlay as overlay
+from ._logo import sequence_logo as sequence_logo
 from ._save import save as save
 from ._text import text as text
 from ._values import normalize as normalize
