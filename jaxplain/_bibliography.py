@@ -25,6 +25,39 @@ BIBLIOGRAPHY: dict[str, tuple[str, dict[str, str]]] = {
             "year": "2016",
         },
     ),
+    "shrikumar2017learning": (
+        "inproceedings",
+        {
+            "title": "Learning Important Features Through Propagating Activation Differences",
+            "author": "Shrikumar, Avanti and Greenside, Peyton and Kundaje, Anshul",
+            "booktitle": "ICML",
+            "year": "2017",
+            "eprint": "1704.02685",
+        },
+    ),
+    "shrikumar2018technical": (
+        "article",
+        {
+            "title": "Technical Note on Transcription Factor Motif Discovery from Importance "
+            "Scores (TF-MoDISco) version 0.5.6.5",
+            "author": "Shrikumar, Avanti and Tian, Katherine and Avsec, Žiga and Shcherbina, Anna "
+            "and Banerjee, Abhimanyu and Sharmin, Mahfuza and Nair, Surag and Kundaje, Anshul",
+            "journal": "arXiv:1811.00416",
+            "year": "2018",
+        },
+    ),
+    "altschul1985significance": (
+        "article",
+        {
+            "title": "Significance of Nucleotide Sequence Alignments: A Method for Random Sequence "
+            "Permutation That Preserves Dinucleotide and Codon Usage",
+            "author": "Altschul, Stephen F. and Erickson, Bruce W.",
+            "journal": "Molecular Biology and Evolution",
+            "volume": "2",
+            "number": "6",
+            "year": "1985",
+        },
+    ),
     "sundararajan2017axiomatic": (
         "inproceedings",
         {

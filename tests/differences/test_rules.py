@@ -1,0 +1,302 @@
+"""Each rule against the definition it stands for, computed slowly."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxplain
+from jaxplain import rules
+
+lax = jax.lax
+_draw = np.random.default_rng(3)
+X, B, V = (jnp.asarray(_draw.normal(size=5)) for _ in range(3))
+W = jnp.asarray(_draw.normal(size=(5, 5)))
+
+
+def multipliers(f: Any, x: Any = X, baseline: Any = B, **options: Any) -> np.ndarray[Any, Any]:
+    return np.asarray(jaxplain.deeplift(f, multipliers=True, **options)(x, baseline=baseline))
+
+
+def shapley(f: Callable[[np.ndarray[Any, Any]], float], x: Any, b: Any) -> list[float]:
+    """Average over all orders in which the elements go from the reference to the input."""
+    values = [0.0] * len(x)
+    for order in itertools.permutations(range(len(x))):
+        point = np.array(b)
+        for i in order:
+            before = float(f(jnp.asarray(point)))
+            point[i] = x[i]
+            values[i] += float(f(jnp.asarray(point))) - before
+    return [value / math.factorial(len(x)) for value in values]
+
+
+SHAPLEY: dict[str, tuple[Callable[[jax.Array], jax.Array], int]] = {
+    "product": (lambda x: x[0] * x[1], 2),
+    "product of five": (lambda x: jnp.prod(x), 5),
+    "quotient": (lambda x: x[0] / (x[1] + 4), 2),
+    "power": (lambda x: jnp.exp(x[0]) ** x[1], 2),
+    "where": (lambda x: jnp.where(x[0] > x[1], x[2], x[3]), 4),
+    "where twice": (lambda x: jnp.where((x[0] > 0) & (x[1] > 0), x[2], x[3]), 4),
+    "clip": (lambda x: lax.clamp(x[0] - 1, x[1], x[2] + 1), 3),
+}
+
+
+@pytest.mark.parametrize("name", SHAPLEY)
+def test_functions_of_several_values_by_shapley(name: str) -> None:
+    f, count = SHAPLEY[name]
+    for seed in range(6):
+        draw = np.random.default_rng(seed)
+        x, b = draw.normal(size=count), draw.normal(size=count)
+        contributions = jaxplain.deeplift(f)(jnp.asarray(x), baseline=jnp.asarray(b))
+        np.testing.assert_allclose(contributions, shapley(f, x, b), rtol=1e-9, atol=1e-12)
+
+
+def test_a_matrix_product_is_pulled_back_at_the_midpoint() -> None:
+    def f(x: jax.Array) -> jax.Array:
+        return (jnp.outer(x, x) @ (W * x[None])) @ V @ V
+
+    def midpoint(x: jax.Array, b: jax.Array) -> np.ndarray[Any, Any]:
+        left, right = jnp.outer(x, x), W * x[None]
+        left_b, right_b = jnp.outer(b, b), W * b[None]
+        seed = jnp.outer(V, V)
+        up_left = seed @ ((right + right_b) / 2).T
+        up_right = ((left + left_b) / 2).T @ seed
+        mean = (x + b) / 2
+        return np.asarray((up_left + up_left.T) @ mean + (up_right * W).sum(0))
+
+    np.testing.assert_allclose(multipliers(f), midpoint(X, B), rtol=1e-10)
+
+
+# Softmax
+
+
+def log_mean(p: Any, q: Any) -> Any:
+    return np.where(p == q, p, (p - q) / np.where(p == q, 1, np.log(p) - np.log(q)))
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_softmax_by_logarithmic_means(axis: int) -> None:
+    x, b = (jnp.asarray(_draw.normal(size=(3, 4))) for _ in range(2))
+    seed = _draw.normal(size=(3, 4))
+    means = log_mean(*(np.asarray(jax.nn.softmax(v, axis)) for v in (x, b)))
+    shares = means / means.sum(axis, keepdims=True)
+    expected = seed * means - shares * (seed * means).sum(axis, keepdims=True)
+    given = multipliers(lambda x: jnp.sum(jax.nn.softmax(x, axis) * seed), x, b)
+    np.testing.assert_allclose(given, expected, rtol=1e-9)
+    expected = seed - shares * seed.sum(axis, keepdims=True)
+    given = multipliers(lambda x: jnp.sum(jax.nn.log_softmax(x, axis) * seed), x, b)
+    np.testing.assert_allclose(given, expected, rtol=1e-9)
+    given = multipliers(lambda x: jnp.sum(jax.nn.logsumexp(x, axis)), x, b)
+    np.testing.assert_allclose(given, shares, rtol=1e-9)
+
+
+SHIFTED: dict[str, Callable[[jax.Array], jax.Array]] = {
+    "softmax": lambda x: jax.nn.softmax(x) @ V,
+    "log-softmax": lambda x: jax.nn.log_softmax(x) @ V,
+    "standardize": lambda x: jax.nn.standardize(x) @ V,
+    "layer norm": lambda x: (
+        nn.LayerNorm(param_dtype=float).apply({"params": {"scale": 1 + V, "bias": V}}, x) @ V
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SHIFTED)
+def test_what_is_added_to_all_has_no_part(name: str) -> None:
+    f = SHIFTED[name]
+    plain = multipliers(f)
+    np.testing.assert_allclose(plain.sum(), 0, atol=1e-12)
+    np.testing.assert_allclose(multipliers(f, X + 100.0, B - 7.0), plain, rtol=1e-4, atol=1e-7)
+
+
+def test_saturated_softmax_stays_moderate() -> None:
+    x, b = jnp.array([200.0, 0.0, -300.0]), jnp.array([0.0, 90.0, 0.0])
+    f = lambda x: jax.nn.softmax(x) @ jnp.array([1.0, 2.0, 3.0])  # noqa: E731
+    contributions = jaxplain.deeplift(f)(x, baseline=b)
+    np.testing.assert_allclose(contributions.sum(), f(x) - f(b), rtol=1e-12)
+    assert np.abs(contributions).max() < 3
+
+
+def test_normalisation_by_mean_scales() -> None:
+    x, b = np.asarray(X), np.asarray(B)
+    c, c0 = x - x.mean(), b - b.mean()
+    s, s0 = np.sqrt((c**2).mean() + 1e-6), np.sqrt((c0**2).mean() + 1e-6)
+    mean_y, mean_s, mean_c = (c / s + c0 / s0) / 2, (s + s0) / 2, (c + c0) / 2
+    seed = np.asarray(V)
+    pulled = (seed - (seed @ mean_y) * mean_c / (len(x) * mean_s)) / mean_s
+    f = lambda x: nn.LayerNorm(epsilon=1e-6, use_bias=False, use_scale=False).apply({}, x) @ V  # noqa: E731
+    np.testing.assert_allclose(multipliers(f), pulled - pulled.mean(), rtol=1e-6)
+
+
+def test_normalisation_from_a_constant_reference_stays_moderate() -> None:
+    """There the scale at the reference is a thousandth, its inverse a thousand."""
+    f = lambda x: (
+        nn.LayerNorm(param_dtype=float).apply(  # noqa: E731
+            {"params": {"scale": jnp.ones(5), "bias": jnp.zeros(5)}}, x
+        )
+        @ V
+    )
+    contributions, info = jaxplain.deeplift(f, info=True)(X)
+    assert np.abs(contributions).sum() < 20
+    assert abs(float(info.residual)) < 1e-12
+
+
+# Maxima
+
+
+def pooled(x: jax.Array, window: Any, strides: Any, padding: Any, low: bool) -> jax.Array:
+    if low:
+        return lax.reduce_window(x, jnp.inf, lax.min, window, strides, padding)
+    return lax.reduce_window(x, -jnp.inf, lax.max, window, strides, padding)
+
+
+def cross_maximum(x: Any, b: Any, seed: Any, window: Any, strides: Any, padding: Any) -> Any:
+    """Window by window: the rise to the first winner at the input, the fall to that at b."""
+    x, b = np.asarray(x), np.asarray(b)
+    due = np.zeros_like(x)
+    starts = [
+        range(-low, x.shape[i] + high - window[i] + 1, strides[i])
+        for i, (low, high) in enumerate(padding)
+    ]
+    for number, start in enumerate(itertools.product(*starts)):
+        cells = [
+            cell
+            for cell in itertools.product(
+                *(range(s, s + w) for s, w in zip(start, window, strict=True))
+            )
+            if all(0 <= c < n for c, n in zip(cell, x.shape, strict=True))
+        ]
+        winner, other = max(cells, key=lambda c: x[c]), max(cells, key=lambda c: b[c])
+        top = max(x[winner], b[other])
+        due[winner] += seed.ravel()[number] * (top - b[other])
+        due[other] += seed.ravel()[number] * (x[winner] - top)
+    return due
+
+
+WINDOWS: dict[str, tuple[Any, Any, Any]] = {
+    "tiles": ((2, 2), (2, 2), ((0, 0), (0, 0))),
+    "overlapping": ((3, 3), (2, 2), ((0, 0), (0, 0))),
+    "padded": ((3, 3), (2, 2), ((1, 1), (0, 1))),
+    "with gaps": ((2, 1), (3, 2), ((0, 0), (0, 0))),
+    "large": ((6, 7), (1, 1), ((2, 2), (3, 0))),
+}
+
+
+@pytest.mark.parametrize("low", [False, True], ids=["max", "min"])
+@pytest.mark.parametrize("name", WINDOWS)
+def test_pooled_maxima(name: str, low: bool) -> None:
+    window, strides, padding = WINDOWS[name]
+    x, b = (jnp.asarray(_draw.normal(size=(7, 8))) for _ in range(2))
+    shape = pooled(x, window, strides, padding, low).shape
+    seed = _draw.normal(size=shape)
+    f = lambda x: jnp.sum(pooled(x, window, strides, padding, low) * seed)  # noqa: E731
+    contributions = jaxplain.deeplift(f)(x, baseline=b)
+    expected = cross_maximum(*((-x, -b) if low else (x, b)), seed, window, strides, padding)
+    np.testing.assert_allclose(contributions, -expected if low else expected, atol=1e-12)
+
+
+def test_where_nothing_changed_a_maximum_has_its_derivative() -> None:
+    x = jnp.asarray(_draw.normal(size=(6, 6)))
+    for window, strides in (((2, 2), (2, 2)), ((3, 3), (1, 1))):
+        f = lambda x: jnp.sum(pooled(x, window, strides, "VALID", False) ** 2)  # noqa: B023, E731
+        np.testing.assert_allclose(multipliers(f, x, x), jax.grad(f)(x), rtol=1e-12)
+    np.testing.assert_allclose(multipliers(jnp.max, X, X), jax.grad(jnp.max)(X))
+
+
+def test_ties_are_shared_or_taken_first() -> None:
+    x = jnp.array([2.0, 2.0, 0.0])
+    np.testing.assert_allclose(jaxplain.deeplift(jnp.max)(x), [1.0, 1.0, 0.0])
+    window = lambda x: lax.reduce_window(x, -jnp.inf, lax.max, (3,), (1,), "VALID")[0]  # noqa: E731
+    np.testing.assert_allclose(jaxplain.deeplift(window)(x), [2.0, 0.0, 0.0])
+
+
+# Sorting
+
+
+@pytest.mark.parametrize("name", ["sort", "descending", "top_k"])
+def test_sorting_is_its_integrated_gradient(name: str) -> None:
+    def f(x: jax.Array) -> jax.Array:
+        if name == "top_k":
+            return lax.top_k(x, 3)[0] @ V[:3]
+        return jnp.sort(x, descending=name == "descending") @ V
+
+    steps = jnp.linspace(0, 1, 20001)
+    path = jax.vmap(lambda t: jax.grad(f)(B + t * (X - B)))(steps)
+    np.testing.assert_allclose(multipliers(f), path.mean(0), atol=2e-3)
+
+
+# Small differences
+
+
+SMOOTH: dict[str, Callable[[jax.Array], jax.Array]] = {
+    "tanh": lambda x: jnp.tanh(x @ W) @ V,
+    "attention": lambda x: jax.nn.softmax(jnp.outer(x, x)) @ x @ V,
+    "gelu and norm": lambda x: jax.nn.gelu(jax.nn.standardize(x) @ W) @ V,
+    "sqrt": lambda x: jnp.sqrt(x**2 + 1).sum() + jnp.log(2 + jnp.cos(x)).sum(),
+    "relu": lambda x: jax.nn.relu(x @ W) @ V,
+}
+
+
+@pytest.mark.parametrize("name", SMOOTH)
+@pytest.mark.parametrize("preset", [rules.rescale(), rules.reveal_cancel()], ids=["rescale", "rc"])
+def test_at_the_baseline_multipliers_are_the_gradient(name: str, preset: Any) -> None:
+    f = SMOOTH[name]
+    np.testing.assert_allclose(
+        multipliers(f, X, X, rules=preset), jax.grad(f)(X), rtol=1e-9, atol=1e-12
+    )
+
+
+@pytest.mark.parametrize("exponent", range(-12, 0))
+def test_multipliers_approach_the_gradient(exponent: int) -> None:
+    """No digits are lost on the way, whatever the distance."""
+    for name in ("tanh", "attention", "gelu and norm", "sqrt"):
+        f, away = SMOOTH[name], 10.0**exponent
+        exact = multipliers(f, X + away * V, X)
+        x, b = (v.astype(jnp.float32) for v in (X + away * V, X))
+        middle = np.asarray(jax.grad(f)(X + away * V / 2))
+        np.testing.assert_allclose(exact, middle, atol=40 * away**2 + 1e-8)
+        if exponent > -6:
+            with jax.numpy_dtype_promotion("standard"):
+                single = multipliers(f, x, b)
+            np.testing.assert_allclose(single, exact, atol=2e-2)
+
+
+def test_a_kink_between_close_points_is_not_smoothed_over() -> None:
+    f = lambda x: 1e3 * jax.nn.relu(x[0]) + (x[1] > 0).astype(x.dtype)  # noqa: E731
+    x, b = jnp.array([1e-7, 1e-9]), jnp.array([-1e-9, -1e-9])
+    contributions = jaxplain.deeplift(f)(x, baseline=b)
+    np.testing.assert_allclose(contributions, [1e-4, 1.0], rtol=1e-9)
+
+
+def test_derivatives_of_the_explanation_at_the_baseline() -> None:
+    for name, f in SMOOTH.items():
+        explain = jaxplain.deeplift(f, multipliers=True)
+        pull = jax.grad(lambda x, explain=explain: explain(x, baseline=X) @ V)(X)
+        assert np.isfinite(pull).all(), name
+        if name != "relu":
+            # At the baseline the multiplier moves half as fast as the gradient.
+            hessian = jax.hessian(f)(X) @ V / 2
+            np.testing.assert_allclose(pull, hessian, rtol=1e-6, atol=1e-9, err_msg=name)
+
+
+def test_singular_slopes_do_no_harm() -> None:
+    f = lambda x: jnp.sqrt(x[0]) + jnp.log(x[1]) + x[2] ** 0.5  # noqa: E731
+    x, b = jnp.array([4.0, 1.0, 0.0]), jnp.array([0.0, 2.0, 0.0])
+    contributions = jaxplain.deeplift(f)(x, baseline=b)
+    np.testing.assert_allclose(contributions, [2.0, -np.log(2), 0.0], atol=1e-12)
+    pull = jax.grad(lambda x: jaxplain.deeplift(f)(x, baseline=b)[:2].sum())(x)
+    assert np.isfinite(pull).all()
+
+
+def test_an_authors_derivative_counts_where_nothing_changes() -> None:
+    relu = multipliers(lambda x: jax.nn.relu(x).sum(), jnp.zeros(3), jnp.zeros(3))
+    np.testing.assert_array_equal(relu, np.zeros(3))  # as jax.grad(jax.nn.relu)(0.0) has it
+    spelled = multipliers(lambda x: jnp.maximum(x, 0).sum(), jnp.zeros(3), jnp.zeros(3))
+    np.testing.assert_array_equal(spelled, np.full(3, 0.5))
