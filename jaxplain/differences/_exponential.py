@@ -59,12 +59,14 @@ def _means_and_shares(
     dtype = wide(x.dtype)
     log = jax.nn.log_softmax(x.astype(dtype), axis=axes)
     log_reference = jax.nn.log_softmax(reference.astype(dtype), axis=axes)
-    greater = jnp.maximum(log, log_reference)
-    apart = jnp.abs(log - log_reference)
+    apart = log - log_reference
     apart = jnp.where(jnp.isnan(apart), 0, apart)  # masked on both sides
-    near = apart < np.cbrt(precision(dtype).eps)
-    ratio = -jnp.expm1(-apart) / jnp.where(near, 1, apart)
-    means = jnp.exp(greater) * jnp.where(near, 1 - apart / 2 + apart * apart / 6, ratio)
+    near = jnp.abs(apart) < jnp.cbrt(precision(dtype).eps)
+    # Smooth where the probabilities meet, and without overflow where they are far apart.
+    meeting = jnp.exp((log + log_reference) / 2) * (1 + apart * apart / 24)
+    distance = jnp.where(near, 1, jnp.abs(apart))
+    parting = jnp.exp(jnp.maximum(log, log_reference)) * -jnp.expm1(-distance) / distance
+    means = jnp.where(near, meeting, parting)
     total = jnp.sum(means, axis=axes, keepdims=True)
     return means, means / jnp.where(total == 0, 1, total)
 

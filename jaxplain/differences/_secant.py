@@ -35,7 +35,9 @@ def secant(
         jnp.abs(dx) < precision(dtype).tiny
     )
     slope = _mean_slope(derivable, x, reference, near).astype(dtype)
-    rounding = 2 * epsilon * (jnp.abs(y) + jnp.abs(y_reference)).astype(dtype)
+    # Of the values at both ends, and of what the function computes on its way from x to y.
+    sizes = (jnp.abs(y) + jnp.abs(y_reference)).astype(dtype) + jnp.abs(slope) * scale
+    rounding = 4 * epsilon * sizes
     alike = near & (jnp.abs(dy - slope * dx) <= rounding)
     ratio = dy / jnp.where(alike | (dx == 0), 1, dx)
     # Infinite values, such as masked logits, change by no number.

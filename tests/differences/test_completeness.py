@@ -177,8 +177,8 @@ def test_the_data_of_a_choice_get_the_mean_of_both() -> None:
         return lax.cond(x[0] > 0, lambda v: 2 * v, lambda v: 4 * v, x[1])
 
     x, reference = jnp.array([1.0, 3.0]), jnp.array([-1.0, 1.0])
-    np.testing.assert_allclose(jaxplain.deeplift(f)(x, baseline=reference), [-4.0, 6.0])
-    contributions, info = jaxplain.deeplift(g, info=True)(x, baseline=reference)
+    np.testing.assert_allclose(explained(f, x)(reference)[0], [-4.0, 6.0])
+    contributions, info = explained(g, x)(reference)
     np.testing.assert_allclose(contributions, [0.0, 6.0])
     np.testing.assert_allclose(info.unattributed, -4.0)
 
