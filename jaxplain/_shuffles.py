@@ -51,6 +51,8 @@ def dinucleotide_shuffles(x: jax.Array, count: int, *, key: jax.Array) -> jax.Ar
     tokens = jnp.argmax(x, axis=-1)
 
     def draw(number: jax.Array) -> jax.Array:
+        if tokens.shape[0] < 3:
+            return tokens
         return _euler_walk(tokens, letters, jax.random.fold_in(key, number))
 
     return jax.nn.one_hot(jax.vmap(draw)(jnp.arange(count)), letters, dtype=x.dtype)

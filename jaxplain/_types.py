@@ -26,14 +26,15 @@ class Info:
     Args:
         steps: number of gradients in the final sum, an integer of shape ().
         evaluations: number of model evaluations in all, the search for the steps included.
-        residual: convergence delta $\sum_i A_i - (f(x) - f(x^0))$, in units of `f`.
+        residual: convergence delta $\sum_i A_i - (f(x) - f(x^0))$, in units of `f`; what is
+            `unattributed` counts with the sum.
         converged: whether the residual met the tolerance asked for, a boolean of shape ().
         standard_error: standard error of the mean over samples, a pytree like the attribution.
         ledger: what each site received and handed on, a `Ledger` or `Differences`.
         relevance: relevance (or contribution) of each site's output, by name; a loop has a leading
             axis of steps.
-        unattributed: what no input is given the credit for, in units of `f`.
         weights: relevance of each layer's effective weights, by name, shaped like them.
+        unattributed: what no input is given the credit for, in units of `f`.
 
     Example:
         >>> import jax.numpy as jnp, jaxplain

@@ -28,11 +28,13 @@ TABLES_OF_CONTENTS = {"jaxplain", "jaxplain.plot", "jaxplain.rules"}  # they onl
 
 def public(module: ModuleType) -> dict[str, Any]:
     """What a package re-exports, or a module defines, by full name."""
+    passed_on = set(re.findall(r"import (\w+) as \1$", inspect.getsource(module), re.MULTILINE))
     return {
         f"{module.__name__}.{name}": value
         for name, value in vars(module).items()
         if not name.startswith("_") and not isinstance(value, ModuleType)
         if module.__name__ in TABLES_OF_CONTENTS
+        or name in passed_on
         or getattr(value, "__module__", "") == module.__name__
     }
 

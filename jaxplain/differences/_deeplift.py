@@ -65,7 +65,8 @@ def deeplift(
 
     Raises:
         NotImplementedError: when called, if steps have no rule, or for a while loop.
-        ValueError: an option is invalid; when called, a baseline of another shape than `x`.
+        ValueError: an option is invalid; when called, a baseline of another shape than `x`, or a
+            score that is not finite (within `jax.jit` that gives NaN).
         TypeError: when called, if `f` is not scalar, `x` is not floating, or the rules are not
             DeepLIFT's.
 
@@ -80,7 +81,7 @@ def deeplift(
         Where an index or a branch is chosen by the input (`x[argmax(s)]`, `jax.lax.cond`, the
         experts of a router), the data that it chooses get the mean of what both choices make of
         their change. What the choice itself changes is given to no input: it warns, and
-        `info.unattributed` tells how much. Comparisons in `where` and the like are attributed.
+        `info.unattributed` tells how much. What `where` decides element by element is attributed.
         The order of steps matters: functions that are equal but written differently may be
         explained differently.
 

@@ -19,8 +19,8 @@ class MeanGradient(DifferenceRule):
     $m = \frac12 [f'(x) + f'(x^0)]$; what that leaves of the change is unattributed.
 
     Returns:
-        A rule for sites of all kinds but loops: a choice of yours, never a default, except where
-        `deeplift(f, missing="gradient")` asks for it.
+        A rule for sites of all kinds but loops: a choice of yours, or that of
+        `deeplift(f, missing="gradient")`; a default only for sorting by several keys.
 
     Example:
         >>> import jax.numpy as jnp, jaxplain

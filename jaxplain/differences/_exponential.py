@@ -6,7 +6,6 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from .._tree import precision, wide
 from ..program._ops import Kind

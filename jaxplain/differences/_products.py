@@ -74,7 +74,8 @@ def _factors(change: Change) -> int:
 class Quotient(DifferenceRule):
     r"""Quotients: numerator and denominator get their Shapley values.
 
-    $m_a = \frac12 (1/b + 1/b^0)$ and $m_b = -\frac12 (a + a^0) / (b\, b^0)$ for $a / b$.
+    $m_a = \frac12 (1/b + 1/b^0)$ and $m_b = -\frac12 (a + a^0) / (b\, b^0)$ for $a / b$. Powers,
+    remainders and angles get theirs as `Rescale` has them.
 
     Returns:
         A rule for `deeplift`: its default at divisions of two changing values.

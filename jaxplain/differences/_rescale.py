@@ -26,7 +26,7 @@ class Rescale(DifferenceRule):
     from the reference to the input.
 
     Returns:
-        A rule for `deeplift`: its default at activations, quotients and powers.
+        A rule for `deeplift`: its default at activations.
 
     Example:
         >>> import jax, jax.numpy as jnp, jaxplain

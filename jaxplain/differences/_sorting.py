@@ -48,11 +48,6 @@ class Ranks(DifferenceRule):
         return _sorted(change, multipliers, params["dimension"])
 
 
-def sorts(change_site_primitive: str) -> bool:
-    """Whether a primitive puts its data into an order of their own."""
-    return change_site_primitive in ("sort", "top_k")
-
-
 def _sorted(change: Change, multipliers: Arrays, axis: int) -> Multiplied:
     """A sort by its first operand, which may take others along."""
     equation = change.site.equations[0]

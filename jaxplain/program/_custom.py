@@ -9,6 +9,7 @@ import jax
 
 from .. import _compat
 from ._sites import Site
+from ._trace import is_literal
 
 
 def with_own_derivative(site: Site, operands: Sequence[Any]) -> Callable[[jax.Array], jax.Array]:
@@ -26,10 +27,13 @@ def with_own_derivative(site: Site, operands: Sequence[Any]) -> Callable[[jax.Ar
 
 
 def _size(closed: Any) -> int:
-    """How many equations a jaxpr has, calls opened."""
-    sizes = [_size(inner) if (inner := _inside(eqn)) else 1 for eqn in closed.jaxpr.eqns]
-    return sum(sizes)
-
-
-def _inside(eqn: Any) -> Any:
-    return _compat.inlined(eqn) or _compat.custom_call(eqn)
+    """How many equations of a jaxpr depend on its inputs, calls opened."""
+    dependent = set(closed.jaxpr.invars)
+    count = 0
+    for eqn in closed.jaxpr.eqns:
+        if not dependent.intersection(v for v in eqn.invars if not is_literal(v)):
+            continue
+        dependent.update(eqn.outvars)
+        inner = _compat.inlined(eqn) or _compat.custom_call(eqn)
+        count += _size(inner) if inner else 1
+    return count

@@ -305,3 +305,15 @@ def test_an_authors_derivative_counts_where_nothing_changes() -> None:
     np.testing.assert_array_equal(relu, np.zeros(3))  # as jax.grad(jax.nn.relu)(0.0) has it
     spelled = multipliers(lambda x: jnp.maximum(x, 0).sum(), jnp.zeros(3), jnp.zeros(3))
     np.testing.assert_array_equal(spelled, np.full(3, 0.5))
+
+
+def test_an_authors_derivative_of_several_steps() -> None:
+    @jax.custom_jvp
+    def gated(x: jax.Array) -> jax.Array:
+        return jnp.where(x > 1, x * x, jnp.tanh(x))
+
+    gated.defjvp(lambda primals, tangents: (gated(*primals), 7 * tangents[0]))
+    x = jnp.array([2.0, 2.0])
+    np.testing.assert_allclose(multipliers(lambda x: gated(x).sum(), x, x), [7.0, 7.0])
+    rise = (4 - np.tanh(-2.0)) / 4
+    np.testing.assert_allclose(multipliers(lambda x: gated(x).sum(), x, -x), [rise, rise])
