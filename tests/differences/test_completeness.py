@@ -183,6 +183,10 @@ def test_the_data_of_a_choice_get_the_mean_of_both() -> None:
     np.testing.assert_allclose(info.unattributed, -4.0)
 
 
+# Its attention is computed in single precision whatever it is given.
+SINGLE = ("gpt_fused",)
+
+
 @pytest.mark.thorough
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64], ids=str)
 @pytest.mark.parametrize("model", ZOO, ids=lambda model: model.name)
@@ -205,7 +209,9 @@ def test_completeness_over_the_zoo(model: Model, dtype: Any) -> None:
         contributions, info, y, y_reference = run(x, reference)
         leaves = [np.asarray(leaf, np.float64) for leaf in jax.tree.leaves(contributions)]
         size = sum(np.abs(leaf).sum() for leaf in leaves)
-        allowed = (1e-5 if dtype == jnp.float32 else 1e-10) * max(1, abs(y), abs(y_reference), size)
+        single = dtype == jnp.float32 or model.name in SINGLE
+        ends = abs(float(y)), abs(float(y_reference))
+        allowed = (1e-5 if single else 1e-10) * max(1.0, *ends, size)
         total = sum(leaf.sum() for leaf in leaves) + float(info.unattributed)
         np.testing.assert_allclose(total, float(y) - float(y_reference), rtol=0, atol=allowed)
         if model.name != "mixture_of_experts":
@@ -218,9 +224,9 @@ def test_completeness_with_parts_kept_apart(name: str) -> None:
     (model,) = (model for model in ZOO if model.name == name)
     forward, x = model.make(jnp.float64)
     score = jaxplain.select(forward)
-    for preset in (rules.reveal_cancel(), rules.genomics()):
+    for preset in (rules.genomics(), rules.reveal_cancel()):
         explain = jax.jit(jaxplain.deeplift(score, preset, info=True))
         contributions, info = explain(x, 1, baseline=jax.tree.map(lambda v: 0.3 * jnp.cos(v), x))
         size = sum(float(jnp.abs(leaf).sum()) for leaf in jax.tree.leaves(contributions))
         assert abs(float(info.residual)) <= 1e-10 * max(1.0, size)
-        assert {"RevealCancel"} <= {row.rule for row in info.ledger.rows} or name == "vit"
+    assert "RevealCancel" in {row.rule for row in info.ledger.rows}
