@@ -595,6 +595,59 @@ def test_figures_are_freed():
     assert alive() is None
 
 
+# -------------------------------------------------------------------------------------- logos
+
+
+LOGO = np.array([[1.0, 0.0, 0.0, -0.5], [0.0, 2.0, 1.0, 0.0], [-1.0, -0.25, 0.0, 0.0]])
+
+
+def letter_boxes(axes):
+    """Where each letter of a track stands, in data coordinates: left, bottom, right, top."""
+    letters = [patch for patch in axes.patches if type(patch).__name__ == "PathPatch"]
+    return [patch.get_path().get_extents().extents for patch in letters]
+
+
+def test_letters_are_as_tall_as_their_contributions():
+    (axes,) = plot.sequence_logo(LOGO, start=10).axes
+    spans = sorted(
+        (round((left + right) / 2), round(low, 6), round(high, 6))
+        for left, low, right, high in letter_boxes(axes)
+    )
+    assert spans == [
+        (10, -0.5, 0.0),
+        (10, 0.0, 1.0),
+        (11, 0.0, 1.0),  # G, the smaller one, stands nearer to zero
+        (11, 1.0, 3.0),
+        (12, -1.25, -0.25),
+        (12, -0.25, 0.0),
+    ]
+    assert axes.get_ylim() == (-1.25, 3.0)
+    assert axes.get_xlim() == (9.5, 12.5)
+
+
+def test_tracks_have_their_own_scale_and_regions_are_named():
+    tracks = {"one": LOGO, "a hundred times": 100 * LOGO}
+    figure = plot.sequence_logo(tracks, regions={"motif": [[1, 3]]}, title="A title")
+    assert [axes.get_ylim() for axes in figure.axes] == [(-1.25, 3.0), (-125.0, 300.0)]
+    words = [text for text, _ in boxes(figure)]
+    assert {"A title", "one", "a hundred times", "motif", "position"} <= set(words)
+    assert_well_laid_out(figure)
+
+
+def test_a_logo_of_zeros_and_of_another_alphabet():
+    (axes,) = plot.sequence_logo(np.zeros((3, 4))).axes
+    assert not letter_boxes(axes)
+    figure = plot.sequence_logo(np.eye(5), alphabet="HELO-")
+    assert len(letter_boxes(figure.axes[0])) == 5
+    assert_well_laid_out(figure)
+
+
+def test_letters_have_their_colours():
+    (axes,) = plot.sequence_logo(np.eye(4), colors={"A": "black"}).axes
+    colours = {tuple(patch.get_facecolor()) for patch in axes.patches}
+    assert (0, 0, 0, 1) in colours and len(colours) == 4
+
+
 # ------------------------------------------------------------------------------------- errors
 
 
@@ -686,6 +739,12 @@ IMAGE = np.full((4, 4, 3), 0.5)
             TypeError,
             "series is [[1.0]]",
         ),
+        (lambda: plot.sequence_logo(LOGO.T), ValueError, "(4, 3).*contributions.T"),
+        (lambda: plot.sequence_logo(LOGO[None]), ValueError, "contributions[0]"),
+        (lambda: plot.sequence_logo(LOGO, alphabet="AACG"), ValueError, "'AACG'.*repeated"),
+        (lambda: plot.sequence_logo({"a": LOGO, "b": EYE}), ValueError, "'b'.*4 positions"),
+        (lambda: plot.sequence_logo(LOGO, regions={"m": [3, 9]}), ValueError, "[[3, 9]]"),
+        (lambda: plot.sequence_logo(LOGO, regions={"m": [[2, 1]]}), ValueError, "ends before"),
         (lambda: plot.save(plot.bars(["a"], [1.0]), "a.jpg"), ValueError, "'.jpg'.*a.png"),
         (lambda: plot.save("a.png", "b.png"), TypeError, "figure is a str.*goes first"),
     ],

@@ -252,3 +252,41 @@ def test_transformer(tmp_path: Path) -> None:
     assert parts["its words"] == pytest.approx(float(first), abs=0.01)
     assert sum(parts.values()) == pytest.approx(float(rows[0][0]), abs=0.01)
     assert abs(parts["rounding"]) < 1e-3
+
+
+def test_deeplift(tmp_path: Path) -> None:
+    """The toys come out as in the paper, and erasing by contributions lowers the log-odds."""
+    found = run("deeplift", tmp_path)
+    check_figures(found, "toys.png", "digits.png", "erasing.png", "references.png")
+    toys = re.findall(r"^  (\w+) +(\S.*?) +(-?[\d.]+) +([\d.]+)$", found.text, re.M)
+    ends = {(toy, method): (float(end), float(jump)) for toy, method, end, jump in toys}
+    assert ends["saturating", "input × gradient"][0] == 0
+    assert ends["saturating", "DeepLIFT, Rescale"][0] == 0.5
+    assert ends["thresholding", "input × gradient"][1] > 10
+    assert ends["thresholding", "DeepLIFT, Rescale"][1] < 0.1
+    (minimum,) = {toy for toy, _ in ends} - {"saturating", "thresholding"}
+    assert ends[minimum, "DeepLIFT, RevealCancel"][0] == 0.5 * ends[minimum, "DeepLIFT, Rescale"][0]
+    falls = re.findall(
+        r"^  (\S.*?) +(-?[\d.]+) +(-?[\d.]+) +\d+% +[\d.]+ +([\d.e-]+)$", found.text, re.M
+    )
+    assert len({name for name, *_ in falls}) >= 6
+    (random,) = {name for name, *_ in falls if name.startswith("random")}
+    by_chance = max(float(median) for name, median, *_ in falls if name == random)
+    for name, median, _, residual in falls:
+        if name.startswith("DeepLIFT"):
+            assert float(median) > by_chance
+            assert float(residual) < 1e-4
+    sums = re.findall(r"sum +([+-][\d.]+) +difference +([+-][\d.]+)", found.text)
+    assert len(sums) == 8
+    assert all(abs(float(total) - float(change)) < 1e-3 for total, change in sums)
+
+
+def test_genomics(tmp_path: Path) -> None:
+    """A network that finds motifs is explained by them."""
+    found = run("genomics", tmp_path)
+    check_figures(found, "tracks.png", "auroc.png")
+    table = re.findall(r"^  (\S.*?) +([\d.]+) ± [\d.]+ +[\d.]+ ± .*$", found.text, re.M)
+    aurocs = {name: float(both) for name, both in table}
+    assert len(aurocs) == 7
+    assert all(auroc > 0.55 for auroc in aurocs.values())
+    assert max(aurocs.values()) > 0.75
