@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from ..program._depthwise import run_fast
 from ..program._patterns import Exponential
 from ..program._sites import Site
 from ._linear import PARTING, Linear, positive_part
@@ -47,9 +48,9 @@ def _evaluate(
     parted: bool,
 ) -> list[Pair]:
     values, references = ([pair[end] for pair in inputs] for end in (0, 1))
-    reference_outputs = site(references, reference_operands)
+    reference_outputs = site(references, reference_operands, run=run_fast)
     if rule is None or (isinstance(rule, Linear) and tap is None):
-        outputs = site(values, operands)
+        outputs = site(values, operands, run=run_fast)
     else:
         parts = tuple(map(positive_of, inputs)) if rule.parts else ()
         sides = (tuple(values), tuple(references), operands, reference_outputs, parts)
@@ -76,12 +77,12 @@ def _with_rule(
     def run(
         rule: Any, inputs: Any, parts: Any, references: Any, operands: Any, others: Any, tap: Any
     ) -> Arrays:
-        return site(inputs, operands)
+        return site(inputs, operands, run=run_fast)
 
     def forward(
         rule: Any, inputs: Any, parts: Any, references: Any, operands: Any, others: Any, tap: Any
     ) -> tuple[Arrays, Any]:
-        outputs = site(inputs, operands)
+        outputs = site(inputs, operands, run=run_fast)
         change = (inputs, references, operands, outputs, others, parts)
         return outputs, (rule, change, tap)
 

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from ..backprop._base import BaseRule
+from ..program._depthwise import run_fast
 from ..program._ops import Kind
 from ..program._sites import Site
 
@@ -51,7 +52,7 @@ class Change:
 
     def evaluate(self, *inputs: Any) -> Arrays:
         """The site on other inputs."""
-        return self.site(inputs, self.operands)
+        return self.site(inputs, self.operands, run=run_fast)
 
 
 class Multiplied(NamedTuple):
@@ -99,6 +100,11 @@ class DifferenceRule(BaseRule):
         ...         return Multiplied((multipliers[0] * rise / change.differences[0],))
         >>> jaxplain.deeplift(lambda x: jnp.exp(x[0]), Secant())(jnp.ones(1)).round(4)
         Array([1.7183], dtype=float32)
+
+    Notes:
+        With the class attribute `partial = True` a rule may leave part of the change to
+        `Multiplied.unattributed`; with `parts = True` it finds the positive parts of its inputs'
+        changes in `change.positives`, and may return `Multiplied.positives` for them.
     """
 
     main: ClassVar[Kind] = Kind.ELEMENTWISE

@@ -85,6 +85,16 @@ def spelled_entry(program: Program, entry_of: dict[Value, Value], value: Value) 
     return entry
 
 
+def chained_entry(program: Program, entry_of: dict[Value, Value], entry: Value) -> Value:
+    """Where a chain of activations begins: `min(max(x, 0), 6)` is one function of `x`."""
+    while program.uses[entry] == 1 and entry in entry_of:
+        inner = program.producer(entry)
+        if inner is None or inner.op.kind not in _NONLINEAR:
+            break
+        entry = entry_of[entry]
+    return entry
+
+
 def called_entry(program: Program, value: Value) -> Value | None:
     """The argument of the largest jitted activation that ends in `value` and adds a number inside.
 

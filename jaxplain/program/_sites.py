@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import jax
 
 from . import _names
 from ._affine import Linear, add_view, linear_view, sum_view
-from ._clusters import between, called_entry, choosing, entries, spelled_entry
+from ._clusters import between, called_entry, chained_entry, choosing, entries, spelled_entry
 from ._layers import Layer, match_layer, single_layer, values_of
 from ._ops import Kind
 from ._patterns import Exponential, Normalization, match_exponential, match_normalization, scaling
 from ._trace import Atom, Equation, Program, Value, is_literal, number_of
 
 Form: TypeAlias = Layer | Exponential | Normalization | None
+Run: TypeAlias = Callable[[Equation, Sequence[Any]], Sequence[Any]]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -67,9 +68,11 @@ class Site:
     origins: tuple[Kind, ...] = ()
     nonnegative: tuple[bool, ...] = ()
 
-    def __call__(self, inputs: Sequence[Any], operands: Sequence[Any]) -> tuple[Any, ...]:
-        """Evaluate the site."""
-        return self._run(inputs, operands, None)
+    def __call__(
+        self, inputs: Sequence[Any], operands: Sequence[Any], *, run: Run = Equation.run
+    ) -> tuple[Any, ...]:
+        """Evaluate the site; `run` evaluates an equation."""
+        return self._run(inputs, operands, None, run)
 
     def detached(self, inputs: Sequence[Any], operands: Sequence[Any]) -> tuple[Any, ...]:
         """Evaluate the site with the scale of a normalisation held constant."""
@@ -77,11 +80,15 @@ class Site:
         return self._run(inputs, operands, scale)
 
     def _run(
-        self, inputs: Sequence[Any], operands: Sequence[Any], constant: Value | None
+        self,
+        inputs: Sequence[Any],
+        operands: Sequence[Any],
+        constant: Value | None,
+        run: Run = Equation.run,
     ) -> tuple[Any, ...]:
         values = self._values(inputs, operands)
         for equation in self.equations:
-            results = equation.run([_read(values, atom) for atom in equation.inputs])
+            results = run(equation, [_read(values, atom) for atom in equation.inputs])
             values.update(zip(equation.outputs, results, strict=True))
             if constant is not None and constant in equation.outputs:
                 values[constant] = jax.lax.stop_gradient(values[constant])
@@ -239,6 +246,8 @@ class _Finder:
         entry = spelled_entry(self.program, self.entries, value)
         if entry is None or not self.program.is_active(entry):
             return None
+        if self.program.differences:  # a secant of the whole says more than secants in a row
+            entry = chained_entry(self.program, self.entries, entry)
         equations = between(self.program, value, frozenset({entry}))
         if len(equations) == 1:
             return self._single(equations[0])

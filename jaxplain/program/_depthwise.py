@@ -1,0 +1,169 @@
+"""Depthwise convolutions as sums over the places of the window.
+
+XLA:CPU runs a convolution with one group for each channel in a naive loop, tens of times slower
+than the multiplications take.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .. import _compat
+from ._trace import Equation
+
+# Windows of more places than this are left to XLA: the program would grow with them.
+_MOST_PLACES = 64
+
+
+def run_fast(equation: Equation, operands: Sequence[Any]) -> Sequence[Any]:
+    """As `Equation.run`, to be differentiated backwards; on a CPU faster where it is depthwise."""
+    if is_depthwise(equation) and jax.default_backend() == "cpu":
+        return [depthwise(equation, operands)]
+    return equation.run(operands)
+
+
+def is_depthwise(equation: Equation) -> bool:
+    """Whether each channel of a convolution is filtered by itself, one output for each."""
+    if equation.primitive is not jax.lax.conv_general_dilated_p:
+        return False
+    params, (data, kernel) = equation.eqn.params, equation.inputs
+    numbers = params["dimension_numbers"]
+    channels = data.aval.shape[numbers.lhs_spec[1]]
+    outputs, inputs, *window = (kernel.aval.shape[axis] for axis in numbers.rhs_spec)
+    return bool(
+        1 < channels == params["feature_group_count"] == outputs
+        and inputs == params["batch_group_count"] == 1
+        and all(d == 1 for d in params["lhs_dilation"])
+        and math.prod(window) <= _MOST_PLACES
+        and data.aval.dtype == kernel.aval.dtype == equation.outputs[0].aval.dtype
+        and data.aval.dtype.itemsize >= 4  # narrower ones would lose digits in the sum
+        and min(itertools.chain.from_iterable(params["padding"])) >= 0
+    )
+
+
+def depthwise(equation: Equation, operands: Sequence[Any]) -> jax.Array:
+    """The same convolution: at each place of the window a shifted picture times one weight."""
+    params = equation.eqn.params
+    numbers = params["dimension_numbers"]
+    batch, feature, *space = numbers.lhs_spec
+    outputs, inputs, *window = numbers.rhs_spec
+    picture = jax.lax.transpose(operands[0], (batch, *space, feature))
+    kernel = jax.lax.transpose(operands[1], (*window, inputs, outputs))[..., 0, :]
+    geometry = _Geometry(params["padding"], params["window_strides"], params["rhs_dilation"])
+    batch, feature, *space = numbers.out_spec
+    back = np.argsort((batch, *space, feature))
+    result = _filter(picture, kernel, geometry)
+    return jax.lax.transpose(result, tuple(int(axis) for axis in back))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Geometry:
+    """How a window moves over a picture whose channels come last."""
+
+    padding: tuple[tuple[int, int], ...]
+    strides: tuple[int, ...]
+    dilation: tuple[int, ...]
+
+    def padded(self, picture: jax.Array) -> jax.Array:
+        return jnp.pad(picture, [(0, 0), *self.padding, (0, 0)])
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _filter(picture: jax.Array, kernel: jax.Array, geometry: _Geometry) -> jax.Array:
+    picture = geometry.padded(picture)
+    axes = zip(
+        picture.shape[1:-1], kernel.shape[:-1], geometry.strides, geometry.dilation, strict=True
+    )
+    sizes = [(n - (k - 1) * d - 1) // s + 1 for n, k, s, d in axes]
+    terms = [
+        ([p * d for p, d in zip(place, geometry.dilation, strict=True)], place)
+        for place in _places(kernel)
+    ]
+    return _taps(picture, kernel, terms, sizes, geometry.strides)
+
+
+def _taps(
+    picture: jax.Array,
+    kernel: jax.Array,
+    terms: Sequence[tuple[list[int], tuple[int, ...]]],
+    sizes: list[int],
+    strides: Sequence[int],
+) -> jax.Array:
+    """The sum of parts of a picture, from each start on, times the weight of its place."""
+    total: Any = jnp.zeros((), picture.dtype)
+    for start, place in terms:
+        stop = [b + (n - 1) * s + 1 for b, n, s in zip(start, sizes, strides, strict=True)]
+        part = jax.lax.slice(
+            picture,
+            (0, *start, 0),
+            (picture.shape[0], *stop, picture.shape[-1]),
+            (1, *strides, 1),
+        )
+        total = total + part * kernel[place].reshape((1,) * (part.ndim - 1) + (-1,))
+    return jnp.broadcast_to(total, (picture.shape[0], *sizes, picture.shape[-1]))
+
+
+def _places(kernel: jax.Array) -> Iterator[tuple[int, ...]]:
+    return itertools.product(*map(range, kernel.shape[:-1]))
+
+
+def _filter_forward(picture: jax.Array, kernel: jax.Array, geometry: _Geometry) -> Any:
+    return _filter(picture, kernel, geometry), (picture, kernel)
+
+
+def _filter_backward(geometry: _Geometry, residuals: Any, cotangent: jax.Array) -> Any:
+    picture, kernel = residuals
+    # Behind a barrier, or XLA computes what makes the cotangent anew at each place.
+    (cotangent,) = _compat.shielded([cotangent])
+    _, to_kernel = jax.vjp(lambda k: _filter.fun(picture, k, geometry), kernel)
+    return _spread(cotangent, kernel, geometry, picture.shape), to_kernel(cotangent)[0]
+
+
+def _spread(
+    cotangent: jax.Array, kernel: jax.Array, geometry: _Geometry, shape: tuple[int, ...]
+) -> jax.Array:
+    """The cotangent of the picture, one phase of the strides after the other.
+
+    Position `s q + r` of the padded picture is read at place `p` by the window that starts at
+    `q + (r - p d) / s`, if that is a whole number.
+    """
+    strides, dilation = geometry.strides, geometry.dilation
+    wide = [n + sum(edge) for n, edge in zip(shape[1:-1], geometry.padding, strict=True)]
+    sizes = [-(-n // s) for n, s in zip(wide, strides, strict=True)]
+    reach = [(k - 1) * d for k, d in zip(kernel.shape, dilation, strict=False)]
+    edges = [
+        (r, max(0, n + r - m)) for r, n, m in zip(reach, sizes, cotangent.shape[1:-1], strict=True)
+    ]
+    padded = jnp.pad(cotangent, [(0, 0), *edges, (0, 0)])
+    phases = []
+    for phase in itertools.product(*map(range, strides)):
+        terms = []
+        for place in _places(kernel):
+            lags = [r - p * d for r, p, d in zip(phase, place, dilation, strict=True)]
+            if all(lag % s == 0 for lag, s in zip(lags, strides, strict=True)):
+                start = [b + lag // s for b, lag, s in zip(reach, lags, strides, strict=True)]
+                terms.append((start, place))
+        phases.append(_taps(padded, kernel, terms, sizes, (1,) * len(sizes)))
+    # Phases between the positions: (*strides, batch, *sizes, channels), then woven together.
+    stacked = jnp.stack(phases).reshape(*strides, *phases[0].shape)
+    rank = len(sizes)
+    order = [rank, *itertools.chain(*((rank + 1 + i, i) for i in range(rank))), 2 * rank + 1]
+    woven = jnp.transpose(stacked, order)
+    woven = woven.reshape(
+        shape[0], *(n * s for n, s in zip(sizes, strides, strict=True)), shape[-1]
+    )
+    low = [edge[0] for edge in geometry.padding]
+    inner = tuple(slice(b, b + n) for b, n in zip(low, shape[1:-1], strict=True))
+    return woven[(slice(None), *inner)]
+
+
+_filter.defvjp(_filter_forward, _filter_backward)
