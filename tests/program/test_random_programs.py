@@ -240,6 +240,30 @@ def test_in_batches_and_compiled(preset: str, steps: Steps) -> None:
         np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-10 * size)
 
 
+DIFFERENCE_PRESETS = {
+    "rescale": jaxplain.rules.rescale(),
+    "reveal_cancel": jaxplain.rules.reveal_cancel(),
+}
+
+
+@pytest.mark.parametrize("preset", DIFFERENCE_PRESETS)
+@hypothesis.settings(settings, max_examples=6)
+@hypothesis.given(programs(), st.sampled_from([0.0, 0.5, 1.0]))
+def test_differences_sum_to_the_change(preset: str, steps: Steps, share: float) -> None:
+    f = scalar(steps)
+    baseline = share * X + (1 - share) * X[::-1, ::-1]
+    explain = jax.jit(jaxplain.deeplift(f, DIFFERENCE_PRESETS[preset], info=True))
+    contributions, info = explain(X, baseline=baseline)
+    size = max(
+        1.0,
+        float(jnp.abs(contributions).sum()),
+        *(float(jnp.abs(r).sum()) for r in info.relevance.values()),
+    )
+    change = float(f(X)) - float(f(baseline))
+    total = contributions.sum() + info.unattributed
+    np.testing.assert_allclose(total, change, rtol=0, atol=1e-10 * size)
+
+
 def view_error(site: Site, inputs: tuple[Any, ...], operands: tuple[Any, ...]) -> Array:
     """By how much a site's linear view differs from the site, and from being linear."""
     view = site.linear(inputs, operands)
