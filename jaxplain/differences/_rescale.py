@@ -10,10 +10,10 @@ import jax
 import jax.numpy as jnp
 
 from ..backprop._rule import fit
-from ..program._custom import with_own_derivative
+from ..program._custom import slope_of
 from ..program._ops import Kind
 from ._rule import Arrays, Change, DifferenceRule, Multiplied
-from ._secant import secant
+from ._secant import secant, slope_by_tangents
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,9 +48,9 @@ class Rescale(DifferenceRule):
     def propagate(self, change: Change, multipliers: Arrays) -> Multiplied:
         (multiplier,) = multipliers
         if len(change.inputs) == 1:
-            derivable = with_own_derivative(change.site, change.operands)
+            slope_at = slope_of(change.site, change.operands)
             ends = (change.inputs, change.references, change.outputs, change.reference_outputs)
-            return Multiplied((multiplier * secant(derivable, *(end[0] for end in ends)),))
+            return Multiplied((multiplier * secant(slope_at, *(end[0] for end in ends)),))
         slopes = shapley_slopes(lambda *xs: change.evaluate(*xs)[0], change)
         return Multiplied(
             tuple(fit(multiplier * m, x) for m, x in zip(slopes, change.inputs, strict=True))
@@ -84,7 +84,9 @@ def shapley_slopes(function: Callable[..., jax.Array], change: Change) -> list[j
 
             reference, x = ends[player]
             joined = coalition | {player}
-            slope = secant(alone, x, reference, values[joined], values[coalition])
+            slope = secant(
+                slope_by_tangents(alone), x, reference, values[joined], values[coalition]
+            )
             total = total.astype(slope.dtype) + slope * jnp.asarray(weight, slope.dtype)
         slopes.append(total)
     return slopes

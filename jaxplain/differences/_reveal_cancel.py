@@ -7,7 +7,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from ..program._custom import with_own_derivative
+from ..program._custom import slope_of
 from ..program._ops import Kind
 from ._rescale import Rescale
 from ._rule import Arrays, Change, DifferenceRule, Multiplied
@@ -63,7 +63,7 @@ class RevealCancel(DifferenceRule):
         half = jnp.asarray(0.5, multiplier.dtype) * multiplier
 
         def slope(*ends: jax.Array) -> jax.Array:
-            return secant(with_own_derivative(change.site, change.operands), *ends)
+            return secant(slope_of(change.site, change.operands), *ends)
 
         positive = half * (slope(up, reference, y_up, y0) + slope(x, down, y, y_down))
         negative = half * (slope(down, reference, y_down, y0) + slope(x, up, y, y_up))

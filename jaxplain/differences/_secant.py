@@ -16,15 +16,13 @@ _BENIGN = 0.5
 
 
 def secant(
-    derivable: Function, x: jax.Array, reference: jax.Array, y: jax.Array, y_reference: jax.Array
+    slope_at: Function, x: jax.Array, reference: jax.Array, y: jax.Array, y_reference: jax.Array
 ) -> jax.Array:
     r"""$\Delta y / \Delta x$ of an elementwise function; where both are tiny, its mean slope.
 
-    `derivable` is the function, looked at for its derivative alone.
-
     Two nearby numbers share most digits, so their difference has few. Where the mean of the
     derivatives at both ends says the same up to rounding, it is taken instead: it is finite at
-    $\Delta x = 0$ and so are its own derivatives.
+    $\Delta x = 0$ and so are its own derivatives. `slope_at` gives the derivative at a point.
     """
     dtype = wide(y.dtype)
     dx = x.astype(dtype) - reference.astype(dtype)
@@ -34,7 +32,7 @@ def secant(
     near: jax.Array = (jnp.abs(dx) <= jnp.cbrt(epsilon) * scale) | (
         jnp.abs(dx) < precision(dtype).tiny
     )
-    slope = _mean_slope(derivable, x, reference, near).astype(dtype)
+    slope = _mean_slope(slope_at, x, reference, near).astype(dtype)
     # Of the values at both ends, and of what the function computes on its way from x to y.
     sizes = (jnp.abs(y) + jnp.abs(y_reference)).astype(dtype) + jnp.abs(slope) * scale
     rounding = 4 * epsilon * sizes
@@ -44,15 +42,23 @@ def secant(
     return jnp.where(alike, slope, jnp.where(jnp.isfinite(dx) & jnp.isfinite(dy), ratio, 0))
 
 
+def slope_by_tangents(function: Function) -> Function:
+    """The derivative of a function that acts element by element, or broadcasts one number."""
+
+    def slope(x: jax.Array) -> jax.Array:
+        tangent: jax.Array = jax.jvp(function, (x,), (jnp.ones_like(x),))[1]
+        return tangent
+
+    return slope
+
+
 def _mean_slope(
-    function: Function, x: jax.Array, reference: jax.Array, near: jax.Array
+    slope_at: Function, x: jax.Array, reference: jax.Array, near: jax.Array
 ) -> jax.Array:
     """The mean of the derivatives at both ends, 0 where it is infinite."""
 
-    def slope(point: jax.Array) -> jax.Array:
-        point = jnp.where(near, point, jnp.asarray(_BENIGN, point.dtype))
-        tangent: jax.Array = jax.jvp(function, (point,), (jnp.ones_like(point),))[1]
-        return tangent
+    def benign(point: jax.Array) -> jax.Array:
+        return jnp.where(near, point, jnp.asarray(_BENIGN, point.dtype))
 
-    mean = (slope(x) + slope(reference)) * jnp.asarray(0.5, x.dtype)
+    mean = (slope_at(benign(x)) + slope_at(benign(reference))) / 2
     return jnp.where(jnp.isfinite(mean), mean, 0)

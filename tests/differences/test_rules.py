@@ -317,3 +317,19 @@ def test_an_authors_derivative_of_several_steps() -> None:
     np.testing.assert_allclose(multipliers(lambda x: gated(x).sum(), x, x), [7.0, 7.0])
     rise = (4 - np.tanh(-2.0)) / 4
     np.testing.assert_allclose(multipliers(lambda x: gated(x).sum(), x, -x), [rise, rise])
+
+
+@pytest.mark.parametrize("preset", [rules.rescale(), rules.reveal_cancel()], ids=["rescale", "rc"])
+def test_an_authors_backward_pass(preset: Any) -> None:
+    """The true function is compared; the derivative counts where nothing changes."""
+
+    @jax.custom_vjp
+    def act(x: jax.Array) -> jax.Array:
+        return jnp.tanh(x)
+
+    act.defvjp(lambda x: (act(x), None), lambda _, g: (3 * g,))
+    f = lambda x: act(x @ W).sum()  # noqa: E731
+    plain = lambda x: jnp.tanh(x @ W).sum()  # noqa: E731
+    expected = multipliers(plain, rules=preset)
+    np.testing.assert_allclose(multipliers(f, rules=preset), expected, rtol=1e-12)
+    np.testing.assert_allclose(multipliers(f, X, X, rules=preset), 3 * W.sum(1), rtol=1e-12)
