@@ -332,20 +332,18 @@ def test_what_is_no_composite_is_refused() -> None:
 
 def test_steps_without_a_rule_raise_all_at_once() -> None:
     def f(x: Any) -> Any:
-        return jnp.sum(jax.lax.igamma(x * x, x[::-1] * x[::-1])) + jnp.sum(jnp.abs(jnp.fft.fft(x)))
+        return jnp.sum(jax.lax.igamma(x, x[::-1])) + jnp.sum(jnp.abs(jnp.fft.fft(x)))
 
-    x = jnp.array([1.0, 2.0, -3.0])
+    x = jnp.array([1.0, 2.0, 3.0])
     with pytest.raises(
         NotImplementedError,
         match=r"(?s)2 step.*igamma.*test_composites\.py.*fft.*missing='gradient'",
     ):
         landed(f, None, x)
-    gradient = jax.jit(jax.grad(lambda x: jnp.sum(jax.lax.igamma(x * x, x[::-1] * x[::-1]))))(x)
-    through = jaxplain.lrp(
-        lambda x: jnp.sum(jax.lax.igamma(x * x, x[::-1] * x[::-1])), missing="gradient"
-    )
+    gradient = jax.jit(jax.grad(lambda x: jnp.sum(jax.lax.igamma(x, x[::-1]))))(x)
+    through = jaxplain.lrp(lambda x: jnp.sum(jax.lax.igamma(x, x[::-1])), missing="gradient")
     ones = jaxplain.lrp(
-        lambda x: jnp.sum(jax.lax.igamma(x * x, x[::-1] * x[::-1])),
+        lambda x: jnp.sum(jax.lax.igamma(x, x[::-1])),
         Composite([(Kind.SUM, _Ones())]),
         missing="gradient",
     )
