@@ -132,6 +132,8 @@ PRIMITIVES: dict[str, Function] = {
     "sub": lambda x: (x - x[:, ::-1]) * (1.0 - x),
     "mul": lambda x: x * x[:, ::-1] * W[:2, :3],
     "div": lambda x: x / x[:, ::-1] + 1.0 / x + x / 3.0,
+    "rem": lambda x: jax.lax.rem(x, x[:, ::-1]) + jax.lax.rem(x, jnp.full_like(x, 0.7)),
+    "atan2": lambda x: jnp.arctan2(x, x[:, ::-1]) + jnp.arctan2(x, jnp.full_like(x, 2.0)),
     "pow": lambda x: x ** x[:, ::-1] + x**0.7 + 2.0**x,
     "reduce_sum": lambda x: jnp.sum(x, axis=1) ** 2,
     "reduce_window_sum": lambda x: windows(x, 0.0, lax.add) ** 2,
