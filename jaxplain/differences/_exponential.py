@@ -83,5 +83,6 @@ def _cumulative(change: Change, multiplier: jax.Array) -> jax.Array:
         return jnp.where(jnp.broadcast_to(seen, full.shape), full, -jnp.inf)
 
     _, shares = _means_and_shares(spread(x), spread(reference), (x.ndim,))
-    pulled = jnp.einsum("...j,...jk->...k", jnp.moveaxis(multiplier, axis, -1), shares)
+    given = jnp.moveaxis(multiplier, axis, -1).astype(shares.dtype)
+    pulled = jnp.einsum("...j,...jk->...k", given, shares)
     return jnp.moveaxis(pulled, -1, axis)

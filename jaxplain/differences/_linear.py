@@ -62,7 +62,9 @@ def positive_part(site: Site, inputs: Sequence[Pair], operands: Sequence[Any]) -
         rises = tuple(map(positive_of, inputs))
     else:
         rises = tuple(share_above_zero(change) * change for change in changes)
+    rises = tuple(r.astype(change.dtype) for r, change in zip(rises, changes, strict=True))
     falls = tuple(change - rise for change, rise in zip(changes, rises, strict=True))
     up = tuple(jnp.maximum(weight, 0) for weight in here.weights)
     down = tuple(jnp.minimum(weight, 0) for weight in here.weights)
-    return here.linear(rises, up) + here.linear(falls, down)
+    part = here.linear(rises, up) + here.linear(falls, down)
+    return part.astype(site.outputs[0].aval.dtype)

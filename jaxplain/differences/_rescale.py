@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import jax
 import jax.numpy as jnp
 
-from ..backprop._rule import fit
+from ..backprop._rule import explained, fit
 from ..program._custom import slope_of
 from ..program._ops import Kind
 from ._rule import Arrays, Change, DifferenceRule, Multiplied
@@ -50,11 +50,10 @@ class Rescale(DifferenceRule):
         if len(change.inputs) == 1:
             slope_at = slope_of(change.site, change.operands)
             ends = (change.inputs, change.references, change.outputs, change.reference_outputs)
-            return Multiplied((multiplier * secant(slope_at, *(end[0] for end in ends)),))
+            return Multiplied((explained(multiplier, secant(slope_at, *(end[0] for end in ends))),))
         slopes = shapley_slopes(lambda *xs: change.evaluate(*xs)[0], change)
-        return Multiplied(
-            tuple(fit(multiplier * m, x) for m, x in zip(slopes, change.inputs, strict=True))
-        )
+        pulled = [explained(multiplier, slope) for slope in slopes]
+        return Multiplied(tuple(fit(m, x) for m, x in zip(pulled, change.inputs, strict=True)))
 
 
 def shapley_slopes(function: Callable[..., jax.Array], change: Change) -> list[jax.Array]:

@@ -7,6 +7,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
+from ..backprop._rule import explained
 from ..program._custom import slope_of
 from ..program._ops import Kind
 from ._rescale import Rescale
@@ -65,6 +66,6 @@ class RevealCancel(DifferenceRule):
         def slope(*ends: jax.Array) -> jax.Array:
             return secant(slope_of(change.site, change.operands), *ends)
 
-        positive = half * (slope(up, reference, y_up, y0) + slope(x, down, y, y_down))
-        negative = half * (slope(down, reference, y_down, y0) + slope(x, up, y, y_up))
+        positive = explained(half, slope(up, reference, y_up, y0) + slope(x, down, y, y_down))
+        negative = explained(half, slope(down, reference, y_down, y0) + slope(x, up, y, y_up))
         return Multiplied((negative,), positives=(positive - negative,))

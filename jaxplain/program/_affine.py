@@ -100,7 +100,9 @@ def _summing(layer: Layer, read: Callable[[Any], Any]) -> Callable[..., jax.Arra
 
     def linear(inputs: tuple[jax.Array, ...], weights: tuple[jax.Array, ...]) -> jax.Array:
         operands = [inputs[0] if other is None else other for other in others]
-        return _rearrange(layer.after, core.run(operands)[0]) * weights[0]
+        result = _rearrange(layer.after, core.run(operands)[0])
+        dtype = max(result.dtype, weights[0].dtype, key=lambda dtype: dtype.itemsize)
+        return result.astype(dtype) * weights[0].astype(dtype)
 
     return linear
 
