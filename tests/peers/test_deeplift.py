@@ -203,7 +203,7 @@ def vgg() -> Case:
     pair = twins.pair(twins.vgg_with_norms)
     steps = [(step, Copy()) if isinstance(step, torch.nn.ReLU) else (step,)
              for step in pair.module.features]  # fmt: skip
-    module = copy.copy(pair.module)
+    module = copy.deepcopy(pair.module)  # a shallow copy shares its parts with the twin
     module.features = torch.nn.Sequential(*itertools.chain(*steps))
     return Case(module, pair.logits, pair.images, np.array([2, 4]), (2, 0, 1))
 
