@@ -16,10 +16,11 @@ import jax.numpy as jnp
 from .._call import bind_function
 from .._types import PyTree
 from ..program._flow import annotate
+from ..program._group import group
 from ..program._layers import Layer, reading_axes
 from ..program._ops import Kind
 from ..program._run import Call
-from ..program._sites import Grouped, Site, group
+from ..program._sites import Grouped, Site
 from ..program._trace import trace
 from ._observe import observe
 from ._rule import quotient

@@ -86,27 +86,32 @@ class Ledger:
         return self.seed - self.inputs - jnp.sum(self.absorbed, axis=-1)
 
     def __str__(self) -> str:
-        columns = ("received", "distributed", "bias", "stabilizer", "rule")
-        numbers = {name: getattr(self, name) for name in columns}
-        if not all(map(is_concrete, numbers.values())) or np.ndim(self.received) != 1:
-            return _show.table([(r.name, r.kind, str(r.shape), r.rule) for r in self.rows], HEADER)
-        lines = [
-            (r.name, r.kind, "×".join(map(str, r.shape)), r.rule)
-            + tuple(number(numbers[name][i]) for name in columns)
-            for i, r in enumerate(self.rows)
-        ]
         closing = (
             f"seed {number(self.seed)} = inputs {number(self.inputs)} + absorbed "
             f"{number(jnp.sum(self.absorbed))} + rounding {number(self.residual)}"
         )
-        return _show.table(lines, (*HEADER, *columns)) + "\n" + closing
+        return printed(self, ("received", "distributed", "bias", "stabilizer", "rule"), closing)
 
 
-HEADER = ("site", "kind", "shape", "rule")
+_HEADER = ("site", "kind", "shape", "rule")
+
+
+def printed(ledger: Any, columns: Sequence[str], closing: str) -> str:
+    """The rows of a ledger with these columns as a table; without numbers where there are none."""
+    numbers = [getattr(ledger, name) for name in columns]
+    known = all(is_concrete(column) and np.ndim(column) == 1 for column in numbers)
+    lines = [
+        (row.name, row.kind, "×".join(map(str, row.shape)), row.rule)
+        + (tuple(number(column[i]) for column in numbers) if known else ())
+        for i, row in enumerate(ledger.rows)
+    ]
+    table = _show.table(lines, (*_HEADER, *columns) if known else _HEADER)
+    return f"{table}\n{closing}" if known else table
 
 
 def number(value: Any) -> str:
-    return f"{float(value):.4g}"
+    """Four digits of a number, if it is one that can be looked at."""
+    return f"{float(value):.4g}" if is_concrete(value) and np.ndim(value) == 0 else "?"
 
 
 def taps_for(grouped: Grouped, assigned: Mapping[Site, Rule], leaves: Sequence[Any]) -> Any:

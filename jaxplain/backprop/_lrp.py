@@ -12,8 +12,9 @@ from .._call import bind, named
 from .._errors import check_choice
 from .._types import Argnums, Attribution, Info, Model, PyTree
 from ..program._flow import annotate
+from ..program._group import group
 from ..program._run import replay
-from ..program._sites import Grouped, Site, group
+from ..program._sites import Grouped, Site
 from ..program._trace import trace
 from ._assign import assign
 from ._composite import Composite, as_composite

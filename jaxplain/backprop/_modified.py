@@ -13,10 +13,11 @@ import jax.numpy as jnp
 from .._call import bind, name_of, named
 from .._types import Argnums, Attribution, Model, PyTree
 from ..program._flow import annotate
+from ..program._group import group
 from ..program._ops import Kind
 from ..program._rectifiers import rectifier
 from ..program._run import Call, replay
-from ..program._sites import Grouped, Site, group
+from ..program._sites import Grouped, Site
 from ..program._trace import trace
 from ._assign import UnmatchedWarning, assign
 from ._composite import Composite, as_composite

@@ -19,7 +19,8 @@ from ..backprop._assign import assign
 from ..backprop._composite import Composite, as_composite
 from ..gradients._expected import over_baselines
 from ..program._flow import annotate
-from ..program._sites import Grouped, Site, group
+from ..program._group import group
+from ..program._sites import Grouped, Site
 from ..program._trace import trace
 from ._defaults import default_rule
 from ._pair import Pair, paired

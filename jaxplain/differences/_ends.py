@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from .._tree import total
 from ..program._ops import Kind
-from ._rule import Arrays, Change, DifferenceRule, Multiplied, contribution
+from ._rule import Arrays, Change, DifferenceRule, Multiplied, contribution, rises
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,8 +39,6 @@ class MeanGradient(DifferenceRule):
             for end in (change.inputs, change.references)
         )
         means = tuple((h + t) * jnp.asarray(0.5, h.dtype) for h, t in zip(here, there, strict=True))
-        ends = zip(multipliers, change.outputs, change.reference_outputs, strict=True)
-        real = [(m, y, y0) for m, y, y0 in ends if m.dtype != jax.dtypes.float0]
-        received = total([contribution(m, y - y0) for m, y, y0 in real])
+        received = total([contribution(m, rise) for m, rise in rises(change, multipliers)])
         given = total(list(map(contribution, means, change.differences)))
         return Multiplied(means, unattributed=received - given)

@@ -8,12 +8,24 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from .. import _compat
 from ..program._depthwise import run_fast
+from ..program._ops import Kind
 from ..program._patterns import Exponential
 from ..program._sites import Site
+from ..program._trace import Program
 from ._linear import PARTING, Linear, positive_part
 from ._pair import Pair, positive_of, reference_of, value_of
 from ._rule import Arrays, Change, DifferenceRule, contribution, count
+
+
+def is_choice(program: Program, site: Site) -> bool:
+    """Whether indices or truth values that change with the input choose what the site does."""
+    if site.kind is Kind.CALL:
+        equation = site.equations[0]
+        return equation.primitive is _compat.cond_p and program.is_dependent(equation.inputs[0])
+    # Of a subtracted maximum any will do.
+    return not isinstance(site.form, Exponential) and any(map(program.is_dependent, site.operands))
 
 
 def evaluate_site(
@@ -22,6 +34,8 @@ def evaluate_site(
     inputs: Sequence[Pair],
     operands: Sequence[Any],
     tap: Any,
+    *,
+    chooses: bool,
     parted: bool,
 ) -> list[Pair]:
     """The site's outputs as pairs; `parted` also with the positive part of the difference.
@@ -30,10 +44,8 @@ def evaluate_site(
     The data get the mean of what both choices make of their change; the rest is the choice's.
     """
     here, there = tuple(map(value_of, operands)), tuple(map(reference_of, operands))
-    if isinstance(site.form, Exponential):  # the subtracted maximum: any will do
+    if not chooses:
         return _evaluate(site, rule, inputs, here, there, tap, parted)
-    if not any(isinstance(operand, Pair) for operand in operands):
-        return _evaluate(site, rule, inputs, here, here, tap, parted)
     chosen, other = (_evaluate(site, rule, inputs, way, way, None, False) for way in (here, there))
     return meet(chosen, other, tap)
 
@@ -126,9 +138,8 @@ def _halfway_backward(residuals: Any, multiplier: jax.Array) -> Any:
     report = None
     if tap is not None:
         moved = contribution(half, (chosen - other) + (reference - other_reference))
-        change = Change(None, (), (), (), (chosen,), (other_reference,))  # type: ignore[arg-type]
         data = contribution(half, (chosen - reference) + (other - other_reference))
-        report = count(change, (multiplier,), [data], moved, tap)
+        report = count([(multiplier, chosen - other_reference)], [data], moved, tap)
     return half, half, None, None, report
 
 

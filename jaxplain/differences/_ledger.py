@@ -7,11 +7,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from .._errors import is_concrete
-from ..backprop._ledger import HEADER, Row, number
-from ..program import _show
+from ..backprop._ledger import Row, number, printed
+from ._rule import COLUMNS
 
 
 @jax.tree_util.register_dataclass
@@ -53,17 +51,8 @@ class Differences:
         return self.inputs + jnp.sum(self.unattributed, axis=-1) - self.output
 
     def __str__(self) -> str:
-        columns = ("change", "received", "distributed", "unattributed")
-        numbers = {name: getattr(self, name) for name in columns}
-        if not all(map(is_concrete, numbers.values())) or np.ndim(self.received) != 1:
-            return _show.table([(r.name, r.kind, str(r.shape), r.rule) for r in self.rows], HEADER)
-        lines = [
-            (r.name, r.kind, "×".join(map(str, r.shape)), r.rule)
-            + tuple(number(numbers[name][i]) for name in columns)
-            for i, r in enumerate(self.rows)
-        ]
         closing = (
             f"change of the output {number(self.output)} = inputs {number(self.inputs)} + "
             f"unattributed {number(jnp.sum(self.unattributed))} - rounding {number(self.residual)}"
         )
-        return _show.table(lines, (*HEADER, *columns)) + "\n" + closing
+        return printed(self, COLUMNS, closing)

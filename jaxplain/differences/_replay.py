@@ -13,7 +13,7 @@ from ..program import _calls
 from ..program._ops import Kind
 from ..program._sites import Grouped, Site
 from ..program._trace import Equation, Value, is_literal
-from ._evaluate import evaluate_site, meet
+from ._evaluate import evaluate_site, is_choice, meet
 from ._linear import PASSING
 from ._pair import Pair, paired, reference_of, value_of
 from ._rule import DifferenceRule
@@ -40,16 +40,17 @@ def replay(grouped: Grouped, inputs: Sequence[Any], rules: Rules, taps: Any = No
             operands = [read(atom) for atom in step.equations[0].inputs]
             results = _run_call(grouped, step.equations[0], operands, rules, tap)
         else:
-            actives = [paired_if_plain(read(value)) for value in step.inputs]
-            operands = [read(value) for value in step.operands]
-            wanted = step.outputs[0] in parted
-            results = evaluate_site(step, rules.get(step), actives, operands, tap, wanted)
+            results = evaluate_site(
+                step,
+                rules.get(step),
+                [read(value) for value in step.inputs],
+                [read(value) for value in step.operands],
+                tap,
+                chooses=is_choice(program, step),
+                parted=step.outputs[0] in parted,
+            )
         values.update(zip(step.outputs, results, strict=True))
     return [read(atom) for atom in program.outputs]
-
-
-def paired_if_plain(atom: Any) -> Pair:
-    return atom if isinstance(atom, Pair) else paired(atom)
 
 
 def _run_twice(equation: Equation, operands: Sequence[Any]) -> Sequence[Any]:
@@ -93,7 +94,6 @@ def _run_call(
         flags = [bodies[0].program.is_dependent(value) for value in bodies[0].program.inputs]
         return call(_aligned(operands, flags))
     index, *rest = operands
-    rest = [paired_if_plain(a) if isinstance(a, Pair) else a for a in rest]
     if not isinstance(index, Pair):
         return call([index, *rest])
     # Both branches may be taken: which one is a choice.

@@ -130,17 +130,21 @@ class DifferenceRule(BaseRule):
         distributed = [contribution(m, d) for m, d in zip(inputs, change.differences, strict=True)]
         if result.positives is not None:
             distributed += map(contribution, positives, change.positives)
-        report = count(change, multipliers, distributed, result.unattributed, tap)
+        report = count(rises(change, multipliers), distributed, result.unattributed, tap)
         return inputs, positives, report
 
 
+def rises(change: Change, multipliers: Arrays) -> list[tuple[Any, Any]]:
+    """The multiplier and the change of each output that is a real number."""
+    ends = zip(multipliers, change.outputs, change.reference_outputs, strict=True)
+    return [(m, y - r) for m, y, r in ends if m.dtype != jax.dtypes.float0]
+
+
 def count(
-    change: Change, multipliers: Arrays, distributed: list[Any], unattributed: Any, tap: Any
+    real: list[tuple[Any, Any]], distributed: list[Any], unattributed: Any, tap: Any
 ) -> dict[str, Any]:
     """What a tap asks for: the sums of the ledger, and the contributions of the outputs."""
     dtype = tap["sums"].dtype
-    ends = zip(multipliers, change.outputs, change.reference_outputs, strict=True)
-    real = [(m, y - r) for m, y, r in ends if m.dtype != jax.dtypes.float0]
     received = tuple(contribution(m, rise) for m, rise in real)
     sizes = [jnp.abs(rise) for _, rise in real]
     parts = [sizes, received, distributed, [] if unattributed is None else [unattributed]]

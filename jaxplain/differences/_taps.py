@@ -8,27 +8,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from .. import _compat
 from .._tree import wide
 from ..backprop._ledger import Row, named_reports
 from ..program._ops import Kind
-from ..program._patterns import Exponential
 from ..program._run import tap_tree
 from ..program._sites import Grouped, Site
+from ._evaluate import is_choice
 from ._ledger import Differences
 from ._replay import Rules
 from ._rule import COLUMNS
-
-
-def is_choice(grouped: Grouped, site: Site) -> bool:
-    """Whether indices or truth values that change with the input choose what the site does."""
-    if site.kind is Kind.CALL:
-        equation = site.equations[0]
-        return equation.primitive is _compat.cond_p and grouped.program.is_dependent(
-            equation.inputs[0]
-        )
-    chosen = any(map(grouped.program.is_dependent, site.operands))
-    return chosen and not isinstance(site.form, Exponential)
 
 
 def partial_sites(grouped: Grouped, rules: Rules) -> list[Site]:
@@ -40,7 +28,7 @@ def partial_sites(grouped: Grouped, rules: Rules) -> list[Site]:
 
 
 def _is_partial(grouped: Grouped, site: Site, rules: Rules) -> bool:
-    return is_choice(grouped, site) or (site in rules and rules[site].partial)
+    return is_choice(grouped.program, site) or (site in rules and rules[site].partial)
 
 
 def taps_for(grouped: Grouped, rules: Rules, leaves: Sequence[Any], *, full: bool) -> Any:
@@ -48,7 +36,7 @@ def taps_for(grouped: Grouped, rules: Rules, leaves: Sequence[Any], *, full: boo
     sums = jnp.zeros(len(COLUMNS), wide(jnp.result_type(*leaves)))
 
     def make(grouped: Grouped, site: Site) -> Any:
-        if is_choice(grouped, site):
+        if is_choice(grouped.program, site):
             return {"sums": sums}
         if site not in rules or not (full or rules[site].partial):
             return None

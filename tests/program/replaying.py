@@ -8,9 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxplain.program._flow import annotate
+from jaxplain.program._group import group
 from jaxplain.program._ops import Kind
 from jaxplain.program._run import Call, replay
-from jaxplain.program._sites import Grouped, Site, group
+from jaxplain.program._sites import Grouped, Site
 from jaxplain.program._trace import trace
 
 Function = Callable[..., Any]

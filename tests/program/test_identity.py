@@ -25,8 +25,8 @@ from replaying import (
 import jaxplain
 from jaxplain import Kind
 from jaxplain.program import _ops
+from jaxplain.program._group import group
 from jaxplain.program._run import replay
-from jaxplain.program._sites import group
 from jaxplain.program._trace import Program, trace
 
 Function = Callable[[jax.Array], Any]
