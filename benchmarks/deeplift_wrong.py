@@ -263,7 +263,7 @@ def by_captum(s: Subject, x: Array) -> Array:
 
 def by_shap(s: Subject, x: Array) -> Array:
     """SHAP's, with a background of one example."""
-    import shap  # needs numba, and is no part of the extras
+    import shap  # here, since importing it takes seconds
 
     explain = shap.DeepExplainer(copy.deepcopy(s.module), torch.tensor(s.reference)[None])
     return np.asarray(explain.shap_values(torch.tensor(x), check_additivity=False))[..., 0]
