@@ -338,4 +338,89 @@ BIBLIOGRAPHY: dict[str, tuple[str, dict[str, str]]] = {
             "eprint": "1705.05598",
         },
     ),
+    "dhamdhere2019how": (
+        "inproceedings",
+        {
+            "title": "How Important Is a Neuron?",
+            "author": "Dhamdhere, Kedar and Sundararajan, Mukund and Yan, Qiqi",
+            "booktitle": "International Conference on Learning Representations",
+            "year": "2019",
+            "eprint": "1805.12233",
+        },
+    ),
+    "leino2018influence": (
+        "inproceedings",
+        {
+            "title": "Influence-Directed Explanations for Deep Convolutional Networks",
+            "author": "Leino, Klas and Sen, Shayak and Datta, Anupam and Fredrikson, Matt and "
+            "Li, Linyi",
+            "booktitle": "IEEE International Test Conference",
+            "year": "2018",
+            "eprint": "1802.03788",
+        },
+    ),
+    "vig2020causal": (
+        "inproceedings",
+        {
+            "title": "Investigating Gender Bias in Language Models Using Causal Mediation Analysis",
+            "author": "Vig, Jesse and Gehrmann, Sebastian and Belinkov, Yonatan and Qian, Sharon "
+            "and Nevo, Daniel and Singer, Yaron and Shieber, Stuart",
+            "booktitle": "Advances in Neural Information Processing Systems",
+            "year": "2020",
+            "eprint": "2004.12265",
+        },
+    ),
+    "meng2022locating": (
+        "inproceedings",
+        {
+            "title": "Locating and Editing Factual Associations in {GPT}",
+            "author": "Meng, Kevin and Bau, David and Andonian, Alex and Belinkov, Yonatan",
+            "booktitle": "Advances in Neural Information Processing Systems",
+            "year": "2022",
+            "eprint": "2202.05262",
+        },
+    ),
+    "syed2023attribution": (
+        "misc",
+        {
+            "title": "Attribution Patching Outperforms Automated Circuit Discovery",
+            "author": "Syed, Aaquib and Rager, Can and Conmy, Arthur",
+            "year": "2023",
+            "eprint": "2310.10348",
+        },
+    ),
+    "abnar2020quantifying": (
+        "inproceedings",
+        {
+            "title": "Quantifying Attention Flow in Transformers",
+            "author": "Abnar, Samira and Zuidema, Willem",
+            "booktitle": "Annual Meeting of the Association for Computational Linguistics",
+            "year": "2020",
+            "eprint": "2005.00928",
+        },
+    ),
+    "chefer2021generic": (
+        "inproceedings",
+        {
+            "title": "Generic Attention-Model Explainability for Interpreting Bi-Modal and "
+            "Encoder-Decoder Transformers",
+            "author": "Chefer, Hila and Gur, Shir and Wolf, Lior",
+            "booktitle": "International Conference on Computer Vision",
+            "year": "2021",
+            "eprint": "2103.15679",
+        },
+    ),
+    "achtibat2023attribution": (
+        "article",
+        {
+            "title": "From Attribution Maps to Human-Understandable Explanations through Concept "
+            "Relevance Propagation",
+            "author": "Achtibat, Reduan and Dreyer, Maximilian and Eisenbraun, Ilona and "
+            "Bosse, Sebastian and Wiegand, Thomas and Samek, Wojciech and Lapuschkin, Sebastian",
+            "journal": "Nature Machine Intelligence",
+            "volume": "5",
+            "year": "2023",
+            "eprint": "2206.03208",
+        },
+    ),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -40,7 +41,15 @@ def bind_function(
     g: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], argnums: Argnums
 ) -> tuple[Callable[[PyTree], Any], PyTree]:
     """As `bind`, for a `g` that may return anything (an attribution, say)."""
-    x = checked_input(explained(args, argnums, g))
+    function, x = close(g, args, kwargs, argnums)
+    return function, checked_input(x)
+
+
+def close(
+    g: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], argnums: Argnums
+) -> tuple[Callable[[PyTree], Any], PyTree]:
+    """As `bind_function`, for an `x` of any dtype: token ids, say."""
+    x = explained(args, argnums, g)
     positions = (argnums,) if isinstance(argnums, int) else argnums
 
     def function(x: PyTree) -> Any:
@@ -160,11 +169,31 @@ def name_of(g: Callable[..., Any]) -> str:
 
 
 def named(
-    explain: Callable[..., Any], transform: str, g: Callable[..., Any], *, random: bool = False
+    explain: Callable[..., Any],
+    transform: str,
+    g: Callable[..., Any],
+    *,
+    random: bool = False,
+    baseline: str | None = None,
 ) -> Attribution:
-    """Give the transformed function a telling name, and mark it if it needs a key."""
+    """Give the transformed function a telling name, and mark what it needs beside its arguments.
+
+    `baseline` is `"one"` or `"set"` for what `baseline=` may be; combinators leave it to `g`.
+    """
     explain.__name__ = explain.__qualname__ = f"{transform}({name_of(g)})"
     explain.__doc__ = f"{transform} of {name_of(g)}: same arguments, see `jaxplain.{transform}`."
     if random:
         explain.__needs_key__ = True  # type: ignore[attr-defined]
+    explain.__takes_baseline__ = baseline or baseline_of(explain) or baseline_of(g)  # type: ignore[attr-defined]
     return explain
+
+
+def baseline_of(g: Callable[..., Any]) -> str | None:
+    """What an attribution takes as `baseline=`: one like `x`, a set of them, or nothing."""
+    known: str | None = getattr(g, "__takes_baseline__", None)
+    if known is not None:
+        return known
+    try:
+        return "one" if "baseline" in inspect.signature(g).parameters else None
+    except (TypeError, ValueError):  # some callables have no signature
+        return None

@@ -35,6 +35,7 @@ class Info:
             axis of steps.
         weights: relevance of each layer's effective weights, by name, shaped like them.
         unattributed: what no input is given the credit for, in units of `f`.
+        bypass: what goes around the layer that was explained, in units of `f`.
 
     Example:
         >>> import jax.numpy as jnp, jaxplain
@@ -54,3 +55,4 @@ class Info:
     relevance: Any = None
     weights: Any = None
     unattributed: Any = None
+    bypass: Any = None

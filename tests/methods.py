@@ -25,6 +25,7 @@ class Method:
     complete: bool = False  # sums to f(x) - f(baseline)
     linear: str | None = "x - baseline"  # what a linear model's weights are multiplied by
     chunked: bool = False
+    of_layer: bool = False  # an attribution like the value named "hidden"
 
     def explain(self, f: Callable[..., Any], **options: Any) -> Callable[..., Any]:
         return self.make(f, **options)
@@ -65,6 +66,24 @@ def _lrp(preset: Callable[[], Any]) -> Callable[..., Any]:
 
 def _over_baselines(f: Any, **options: Any) -> Any:
     return jaxplain.over_baselines(jaxplain.integrated_grad(f, steps=12), **options)
+
+
+def _at_hidden(
+    name: str,
+    transform: Any,
+    *,
+    baseline: str = "one",
+    chunked: bool = False,
+    of_layer: bool = False,
+    **options: Any,
+) -> Method:
+    """A method of a layer, which a linear model does not have."""
+    make = functools.partial(transform, at="hidden", **options)
+    return Method(name, make, False, baseline, False, None, chunked, of_layer)
+
+
+def _layer(f: Any, **options: Any) -> Any:
+    return jaxplain.layer(jaxplain.integrated_grad, at="hidden", steps=12, **options)(f)
 
 
 METHODS = [
@@ -149,4 +168,12 @@ METHODS = [
         baseline="none",
         linear="1",
     ),
+    Method("ablation", jaxplain.ablation, chunked=True),
+    _at_hidden("neuron_conductance", jaxplain.neuron_conductance, index=2, chunked=True),
+    _at_hidden("crp", jaxplain.crp, channels=1, baseline="none"),
+    _at_hidden("conductance", jaxplain.conductance, chunked=True, of_layer=True),
+    _at_hidden("internal_influence", jaxplain.internal_influence, chunked=True, of_layer=True),
+    _at_hidden("activation_patching", jaxplain.activation_patching, chunked=True, of_layer=True),
+    _at_hidden("attribution_patching", jaxplain.attribution_patching, of_layer=True),
+    Method("layer(integrated_grad)", _layer, linear=None, chunked=True, of_layer=True),
 ]

@@ -102,7 +102,7 @@ def expected_grad(
             standard_error=error,
         )
 
-    return named(explain, "expected_grad", f, random=True)
+    return named(explain, "expected_grad", f, random=True, baseline="set")
 
 
 def over_baselines(
@@ -168,7 +168,7 @@ def over_baselines(
         return stacked
 
     random = needs_key(attr)
-    return named(explain, "over_baselines", attr, random=random)
+    return named(explain, "over_baselines", attr, random=random, baseline="set")
 
 
 def _row(tree: PyTree, index: jax.Array) -> PyTree:

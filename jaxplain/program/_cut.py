@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
-from .._call import call_model, named
+from .._call import named
 from .._tree import describe
 from .._types import PyTree
-from . import _names
-from ._evaluate import evaluate
-from ._trace import Atom, Program, Traced, Value, trace
+from ._locate import At, Located, checked_globs, locate, locate_one
+from ._places import Place
+from ._visit import Edit, at_step
 
 
-def cut(
-    f: Callable[..., PyTree], *, at: str
-) -> tuple[Callable[..., jax.Array], Callable[..., PyTree]]:
+def cut(f: Callable[..., PyTree], *, at: At) -> tuple[Callable[..., Any], Callable[..., PyTree]]:
     """Split `f` at a named value: what leads to it, and what follows from it.
 
     `top(bottom(x, *args), x, *args)` is `f(x, *args)`.
@@ -26,15 +24,20 @@ def cut(
     Args:
         f: a function `f(x, *args)` of arrays.
         at: the path of one value, with globs: the output of a module (`"**/Conv_0"`), the last
-            value of a `jax.named_scope`, or a name given with `jax.ad_checkpoint.checkpoint_name`.
+            value of a `jax.named_scope`, or a name given with `jax.ad_checkpoint.checkpoint_name`;
+            what comes into a module (`"**/Conv_0:in"`), attention weights (`"**/attn:attention"`);
+            in a `jax.lax.scan` all steps, stacked (`"**/cell"`), or one of them (`"**/cell[-1]"`).
+            A list of paths cuts at everything that they fit. `jaxplain.names` lists what there is.
 
     Returns:
-        `(bottom, top)`: `bottom(x, *args)` is the value, `top(h, x, *args)` is `f` with the value
-        replaced by `h`; other ways from `x` to the output still flow.
+        `(bottom, top)`: `bottom(x, *args)` is the value, for a list a dictionary from paths to
+        values; `top(h, x, *args)` is `f` with the value replaced by `h`; other ways from `x` to
+        the output still flow.
 
     Raises:
         ValueError: when called, if no value or several have that name; the message lists the
             nearest.
+        TypeError: `at` is neither a path nor a list of paths.
 
     Example:
         >>> import jax, jax.numpy as jnp, jaxplain
@@ -46,25 +49,30 @@ def cut(
         >>> x = jnp.array([0.0, 1.0])
         >>> jax.grad(top)(bottom(x), x).round(3)
         Array([0.   , 1.928], dtype=float32)
-    """
 
-    def bottom(x: PyTree, *args: Any, **kwargs: Any) -> jax.Array:
-        located = _locate(f, at, x, args, kwargs)
-        value: jax.Array = located.evaluate([located.one(at)])[0]
-        return value
+    Notes:
+        The input of a module is replaced for this module alone: a residual connection around it
+        keeps its own value.
+    """
+    checked_globs(at)
+
+    def bottom(x: PyTree, *args: Any, **kwargs: Any) -> Any:
+        values = locate_one(f, at, x, args, kwargs).values()
+        return next(iter(values.values())) if isinstance(at, str) else values
 
     return named(bottom, "bottom", f), replace(f, at=at)
 
 
-def replace(f: Callable[..., PyTree], *, at: str) -> Callable[..., PyTree]:
+def replace(f: Callable[..., PyTree], *, at: At) -> Callable[..., PyTree]:
     """`f` with a named value replaced.
 
     Args:
         f: a function `f(x, *args)` of arrays.
-        at: the path of one value, with globs, as for `cut`.
+        at: the path of one value, or a list of paths, as for `cut`.
 
     Returns:
-        A function `(h, x, *args)`: the value of `f(x, *args)` if the named value were `h`.
+        A function `(h, x, *args)`: the value of `f(x, *args)` if the named value were `h`; for a
+        list, a dictionary from paths to values.
 
     Raises:
         ValueError: when called, if no value or several have that name, or `h` has another shape.
@@ -78,33 +86,28 @@ def replace(f: Callable[..., PyTree], *, at: str) -> Callable[..., PyTree]:
         >>> jaxplain.replace(f, at="hidden")(jnp.zeros(2), jnp.ones(2))
         Array([1., 1.], dtype=float32)
     """
+    checked_globs(at)
 
-    def replaced(h: jax.Array, x: PyTree, *args: Any, **kwargs: Any) -> PyTree:
-        located = _locate(f, at, x, args, kwargs)
-        h = jax.numpy.asarray(h)
-        value = located.one(at)
-        aval = value.aval
-        if h.shape != aval.shape or h.dtype != aval.dtype:
-            raise ValueError(
-                f"The value at '{at}' is {describe(aval, 'h')}, but the replacement is "
-                f"{describe(h, 'h')}."
-            )
-        results = located.evaluate(located.program.outputs, given={value: h})
-        return located.traced.restore(results)
+    def replaced(h: PyTree, x: PyTree, *args: Any, **kwargs: Any) -> PyTree:
+        located = locate_one(f, at, x, args, kwargs)
+        values = checked(located, h, at)
+        return located.output(
+            {place: _put(place, values[path]) for path, place in located.found.items()}
+        )
 
     return named(replaced, "replace", f)
 
 
-def capture(f: Callable[..., PyTree], *, at: str) -> Callable[..., tuple[PyTree, dict[str, Any]]]:
+def capture(f: Callable[..., PyTree], *, at: At) -> Callable[..., tuple[PyTree, dict[str, Any]]]:
     """`f` and the named values that it computes on the way.
 
     Args:
         f: a function `f(x, *args)` of arrays.
-        at: a glob over paths; `"**"` captures everything that has a name.
+        at: a glob over paths, or a list of them; `"**"` captures everything that has a name.
 
     Returns:
         A function with the arguments of `f` that returns `(y, values)`, `values` a dictionary
-        from paths to arrays.
+        from paths to arrays; values in a loop are stacked over its steps.
 
     Raises:
         ValueError: when called, if no value fits; the message lists the nearest names.
@@ -118,69 +121,44 @@ def capture(f: Callable[..., PyTree], *, at: str) -> Callable[..., tuple[PyTree,
         >>> jaxplain.capture(f, at="*")(jnp.ones(2))[1]
         {'hidden': Array([2., 2.], dtype=float32)}
     """
+    checked_globs(at)
 
     def captured(x: PyTree, *args: Any, **kwargs: Any) -> tuple[PyTree, dict[str, Any]]:
-        located = _locate(f, at, x, args, kwargs)
-        outputs, found = located.program.outputs, located.found
-        results = located.evaluate([*outputs, *found.values()])
-        y = located.traced.restore(results[: len(outputs)])
-        return y, dict(zip(found, results[len(outputs) :], strict=True))
+        return locate(f, at, x, args, kwargs).both()
 
     return named(captured, "capture", f)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Named:
-    """A call as a program, and the values in it whose names fit."""
-
-    traced: Traced
-    program: Program
-    inputs: list[Any]
-    found: dict[str, Value]
-
-    def evaluate(self, wanted: Sequence[Atom], **options: Any) -> list[Any]:
-        return evaluate(self.program, self.inputs, wanted, **options)
-
-    def one(self, at: str) -> Value:
-        """The only value that fits."""
-        if len(self.found) > 1:
-            raise ValueError(
-                f"'{at}' is the name of {len(self.found)} values: "
-                f"{', '.join(map(repr, self.found))}. Give one of these paths; jaxplain.capture "
-                "returns them all."
-            )
-        return next(iter(self.found.values()))
-
-
-def _locate(
-    f: Callable[..., PyTree], at: str, x: PyTree, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> _Named:
-    traced = trace(lambda x: call_model(f, [x, *args], kwargs), x)
-    # Functions with a derivative of their own are opened only if the name is inside one.
-    for opened in (frozenset[int](), None):
-        program = traced.program(opened, inline_remat=True)
-        values = _names.values(program)
-        found = {path: value for path, value in values.items() if _names.matches(at, path)}
-        if found:
-            return _Named(traced, program, jax.tree.leaves(x), found)
-    raise ValueError(_unknown(at, program))
-
-
-def _unknown(at: str, program: Program) -> str:
-    known = list(_names.values(program))
-    near = _names.nearest(at, known)
-    inside = [
-        equation
-        for equation in program.equations
-        if any(_names.matches(at, path) for body in equation.bodies for path in _names.values(body))
-    ]
-    if inside:
-        return (
-            f"'{at}' lies inside the loop or branch at {inside[0].source}, where a value has no "
-            "single number. Cut at what goes in or comes out of it."
+def checked(
+    located: Located, given: PyTree, at: At, who: str = "the replacement"
+) -> dict[str, Any]:
+    """Values for the places, by path, each shaped like what stands there."""
+    paths = list(located.found)
+    values = {paths[0]: given} if isinstance(at, str) else given
+    if not isinstance(values, dict) or set(values) != set(paths):
+        said = sorted(values) if isinstance(values, dict) else describe(values, "h")
+        raise ValueError(
+            f"at={at!r} names {', '.join(map(repr, paths))}: {who} must be a dictionary with a "
+            f"value for each, but is {said}."
         )
-    listed = f"Nearest names: {', '.join(map(repr, near))}." if near else (
-        "This function names no values: give parts of it a jax.named_scope, or wrap an nnx model "
-        "with jaxplain.flax.named."
-    )  # fmt: skip
-    return f"No value is named '{at}'. {listed}"
+    return {
+        path: _shaped(values[path], place, who if isinstance(at, str) else f"{who} of '{path}'")
+        for path, place in located.found.items()
+    }
+
+
+def _shaped(given: Any, place: Place, who: str) -> jax.Array:
+    value: jax.Array = jnp.asarray(given)
+    if value.shape != place.like.shape or value.dtype != place.like.dtype:
+        raise ValueError(
+            f"The value at '{place.path}' is {describe(place.like, 'h')}, but {who} is "
+            f"{describe(value, 'h')}."
+        )
+    return value
+
+
+def _put(place: Place, value: jax.Array) -> Edit:
+    """The edit that replaces a value."""
+    if not place.step:
+        return Edit(None, value)
+    return at_step(place, lambda _, h: h, value)

@@ -71,6 +71,24 @@ def values(program: Program) -> dict[str, Value]:
     return found
 
 
+def entries(program: Program) -> dict[str, dict[Value, list[Equation]]]:
+    """What comes into each scope: the values that depend on the input, and who reads them there."""
+    found: dict[str, dict[Value, list[Equation]]] = {}
+    made_in: dict[Value, tuple[str, ...]] = {}
+    path_of = paths(program)
+    for equation in program.equations:
+        place = tuple(part for part in path_of[equation].split("/") if part)
+        made_in.update(dict.fromkeys(equation.outputs, place))
+        for atom in equation.inputs:
+            if not program.is_dependent(atom):
+                continue
+            for length in range(1, len(place) + 1):
+                if made_in.get(atom, ())[:length] != place[:length]:
+                    readers = found.setdefault("/".join(place[:length]), {})
+                    readers.setdefault(atom, []).append(equation)
+    return found
+
+
 def _checkpointed(program: Program, path_of: dict[Equation, str]) -> dict[str, Value]:
     """The values named with `checkpoint_name`; several of one name are numbered."""
     named = [equation for equation in program.equations if equation.primitive is _compat.name_p]
@@ -85,11 +103,16 @@ def _checkpointed(program: Program, path_of: dict[Equation, str]) -> dict[str, V
 def matches(glob: str, path: str) -> bool:
     """Whether a path fits a glob: `*` within a name, `**` over any number of names.
 
-    A glob without `#` fits every call of a scope.
+    A glob without `#` fits every call of a scope; what stands after a colon must be there in both.
     """
     if "#" not in glob:
         path = re.sub(r"#\d+", "", path)
-    return _pattern(glob).fullmatch(path) is not None
+    (scope, _, what), (path, _, of_path) = glob.partition(":"), path.partition(":")
+    return (
+        _pattern(scope).fullmatch(path) is not None
+        and bool(what) == bool(of_path)
+        and _pattern(what).fullmatch(of_path) is not None
+    )
 
 
 def _pattern(glob: str) -> re.Pattern[str]:

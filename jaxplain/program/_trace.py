@@ -135,6 +135,16 @@ def trace(function: Callable[..., PyTree], *args: PyTree) -> Traced:
     return Traced(closed, jax.tree.structure(shapes))
 
 
+def body_of(program: Program, equation: Equation) -> Program | None:
+    """What a function with a derivative of its own computes, or None for any other equation."""
+    if (inner := _compat.custom_call(equation.eqn)) is None:
+        return None
+    active = [program.is_active(atom) for atom in equation.inputs]
+    dependent = [program.is_dependent(atom) for atom in equation.inputs]
+    reading = _Reading(None, True, program.differences)
+    return _build(inner, active, dependent, equation.scopes, equation.calls, reading)
+
+
 def is_literal(atom: Atom) -> bool:
     return isinstance(atom, _compat.Literal)
 

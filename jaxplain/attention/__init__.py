@@ -1,0 +1,1 @@
+"""Attention maps, and what can be read from them."""

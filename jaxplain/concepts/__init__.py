@@ -1,0 +1,1 @@
+"""Explain by concepts that people define by examples, not by pixels."""
