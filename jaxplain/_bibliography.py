@@ -423,4 +423,125 @@ BIBLIOGRAPHY: dict[str, tuple[str, dict[str, str]]] = {
             "eprint": "2206.03208",
         },
     ),
+    "selvaraju2017grad": (
+        "inproceedings",
+        {
+            "title": "Grad-CAM: Visual Explanations from Deep Networks via Gradient-Based "
+            "Localization",
+            "author": "Selvaraju, Ramprasaath R. and Cogswell, Michael and Das, Abhishek and "
+            "Vedantam, Ramakrishna and Parikh, Devi and Batra, Dhruv",
+            "booktitle": "ICCV",
+            "year": "2017",
+            "eprint": "1610.02391",
+        },
+    ),
+    "chattopadhyay2018grad": (
+        "inproceedings",
+        {
+            "title": "Grad-CAM++: Generalized Gradient-Based Visual Explanations for Deep "
+            "Convolutional Networks",
+            "author": "Chattopadhay, Aditya and Sarkar, Anirban and Howlader, Prantik and "
+            "Balasubramanian, Vineeth N.",
+            "booktitle": "WACV",
+            "year": "2018",
+            "eprint": "1710.11063",
+        },
+    ),
+    "draelos2020use": (
+        "article",
+        {
+            "title": "Use HiResCAM Instead of Grad-CAM for Faithful Explanations of Convolutional "
+            "Neural Networks",
+            "author": "Draelos, Rachel Lea and Carin, Lawrence",
+            "journal": "arXiv:2011.08891",
+            "year": "2020",
+        },
+    ),
+    "jiang2021layercam": (
+        "article",
+        {
+            "title": "LayerCAM: Exploring Hierarchical Class Activation Maps for Localization",
+            "author": "Jiang, Peng-Tao and Zhang, Chang-Bin and Hou, Qibin and Cheng, Ming-Ming "
+            "and Wei, Yunchao",
+            "journal": "IEEE Transactions on Image Processing",
+            "volume": "30",
+            "year": "2021",
+        },
+    ),
+    "fu2020axiom": (
+        "inproceedings",
+        {
+            "title": "Axiom-Based Grad-CAM: Towards Accurate Visualization and Explanation of CNNs",
+            "author": "Fu, Ruigang and Hu, Qingyong and Dong, Xiaohu and Guo, Yulan and Gao, "
+            "Yinghui and Li, Biao",
+            "booktitle": "BMVC",
+            "year": "2020",
+            "eprint": "2008.02312",
+        },
+    ),
+    "muhammad2020eigen": (
+        "inproceedings",
+        {
+            "title": "Eigen-CAM: Class Activation Map Using Principal Components",
+            "author": "Muhammad, Mohammed Bany and Yeasin, Mohammed",
+            "booktitle": "IJCNN",
+            "year": "2020",
+            "eprint": "2008.00299",
+        },
+    ),
+    "gildenblat2021pytorch": (
+        "misc",
+        {
+            "title": "PyTorch Library for CAM Methods",
+            "author": "Gildenblat, Jacob and contributors",
+            "howpublished": "GitHub: jacobgil/pytorch-grad-cam",
+            "year": "2021",
+        },
+    ),
+    "wang2020score": (
+        "inproceedings",
+        {
+            "title": "Score-CAM: Score-Weighted Visual Explanations for Convolutional Neural "
+            "Networks",
+            "author": "Wang, Haofan and Wang, Zifan and Du, Mengnan and Yang, Fan and Zhang, "
+            "Zijian and Ding, Sirui and Mardziel, Piotr and Hu, Xia",
+            "booktitle": "CVPR Workshops",
+            "year": "2020",
+            "eprint": "1910.01279",
+        },
+    ),
+    "desai2020ablation": (
+        "inproceedings",
+        {
+            "title": "Ablation-CAM: Visual Explanations for Deep Convolutional Network via "
+            "Gradient-Free Localization",
+            "author": "Desai, Saurabh and Ramaswamy, Harish G.",
+            "booktitle": "WACV",
+            "year": "2020",
+        },
+    ),
+    "kim2018interpretability": (
+        "inproceedings",
+        {
+            "title": "Interpretability Beyond Feature Attribution: Quantitative Testing with "
+            "Concept Activation Vectors (TCAV)",
+            "author": "Kim, Been and Wattenberg, Martin and Gilmer, Justin and Cai, Carrie and "
+            "Wexler, James and Viegas, Fernanda and Sayres, Rory",
+            "booktitle": "ICML",
+            "year": "2018",
+            "eprint": "1711.11279",
+        },
+    ),
+    "phipson2010permutation": (
+        "article",
+        {
+            "title": "Permutation P-values Should Never Be Zero: Calculating Exact P-values When "
+            "Permutations Are Randomly Drawn",
+            "author": "Phipson, Belinda and Smyth, Gordon K.",
+            "journal": "Statistical Applications in Genetics and Molecular Biology",
+            "volume": "9",
+            "number": "1",
+            "year": "2010",
+        },
+    ),
 }

@@ -23,8 +23,9 @@ EVERYWHERE = "**:attention"
 def attention_maps(
     f: Callable[..., PyTree], *, at: At = EVERYWHERE
 ) -> Callable[..., OrderedDict[str, jax.Array]]:
-    r"""The attention weights of every layer: $A_{hqk}$, how much query $q$ of head $h$ takes from
-    key $k$.
+    r"""The attention weights of every layer.
+
+    $A_{hqk}$ is how much query $q$ of head $h$ takes from key $k$.
 
     Args:
         f: a function `f(x, *args)` of one example that computes attention.

@@ -1,0 +1,1 @@
+"""Class activation maps: where in a layer is what the score rests on?"""
