@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ._compat import shielded
 from ._tree import first_nonfinite, path_name, same_tree
 from ._types import PyTree, Scalar
 
@@ -28,6 +29,11 @@ def checked_baseline(baseline: PyTree | Scalar | None, x: PyTree) -> PyTree:
             "jaxplain.over_baselines."
         ),
     )
+
+
+def shielded_baseline(baseline: PyTree | Scalar | None, x: PyTree) -> PyTree:
+    """As `checked_baseline`; XLA does not compute what a constant one leads to while compiling."""
+    return shielded(checked_baseline(baseline, x))
 
 
 def checked_baseline_set(baseline: PyTree | None, x: PyTree, who: str) -> tuple[PyTree, int]:

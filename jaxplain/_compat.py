@@ -41,10 +41,10 @@ def bind(eqn: Any, *operands: Any) -> list[Any]:
     return list(results) if eqn.primitive.multiple_results else [results]
 
 
-def shielded(values: list[Any]) -> list[Any]:
-    """The same values; the compiler does not look at what they are."""
+def shielded(values: Any) -> Any:
+    """A tree of the same values; the compiler does not look at what they are."""
     barrier: Any = jax.lax.optimization_barrier
-    return list(barrier(values))
+    return barrier(values)
 
 
 def inlined(eqn: Any) -> Any:

@@ -19,8 +19,9 @@ from ..backprop._composite import Composite, Selector, as_composite
 from ..backprop._lrp import lrp
 from ..backprop._presets import epsilon
 from ..backprop._rule import Arrays, Propagated, Rule
-from ..program._cut import cut
+from ..program._cut import replace
 from ..program._edit import edit
+from ..program._locate import locate_one
 from ..program._ops import Kind
 from ..program._run import Call
 from ..program._sites import Site
@@ -59,8 +60,10 @@ def crp(
     Args:
         f: the model, `f(x, *args) -> scalar` of one example.
         rules: as for `lrp`.
-        at: the path of a layer, with globs, as for `cut`.
-        channels: a channel or several; may be traced, so that `jax.vmap` over it explains all.
+        at: the path of a layer, with globs, as for `cut`; in a loop that of one step,
+            `"**/layers/attn[0]"`.
+        channels: a channel or several; may be traced, so that `jax.vmap` over it explains all. What
+            is traced cannot raise when it is out of range: then all relevance is NaN.
         axis: the axis of the layer's value that the channels lie on.
         seed: as for `lrp`: `"score"` or `"one"`.
         missing: as for `lrp`.
@@ -70,10 +73,12 @@ def crp(
         A function with the arguments of `f` that returns relevance like `x`.
 
     Raises:
-        ValueError: when called, if no value or several have that name, or a rule does not fit.
+        ValueError: when called, if no value or several have that name, if it is a loop's and no
+            step is chosen, or a rule does not fit.
         IndexError: when called, if the layer has no such channel.
         NotImplementedError: when called, if steps have no rule.
-        TypeError: when called, if `f` is not scalar or `x` is not floating.
+        TypeError: `at` is not a string; when called, if `channels` are not integers, `f` is not
+            scalar or `x` is not floating.
 
     Example:
         >>> import jax, jax.numpy as jnp, jaxplain
@@ -97,15 +102,14 @@ def crp(
         Achtibat et al. 2023, From attribution maps to human-understandable explanations through
         concept relevance propagation, arXiv:2206.03208.
     """
+    check_path(at)
     composite = epsilon() if rules is None else as_composite(rules)
 
     def explain(*args: Any, **kwargs: Any) -> PyTree:
         score, x = bind(f, args, kwargs, argnums)
-        bottom, top = cut(score, at=at)
-        layer = jax.eval_shape(bottom, x)
+        layer = _one_value(score, x, at)
         mask = _mask(layer, channels, axis, at)
-        name: Any = checkpoint_name
-        marked = edit(score, lambda h: name(h, _MARK), at=at)
+        marked = _marked(score, at)
 
         def relevance(mask: jax.Array) -> PyTree:
             gate = Composite(
@@ -113,7 +117,7 @@ def crp(
             )
             return lrp(marked, gate | composite, seed=seed, missing=missing)(x)
 
-        if not _goes_around(top, layer, x):
+        if not _goes_around(replace(score, at=at), layer, x):
             return relevance(mask)
         # With all channels shut, what is left is what goes around. One forward pass serves both.
         both = jax.vmap(relevance)(jnp.stack([mask, jnp.zeros_like(mask)]))
@@ -123,28 +127,73 @@ def crp(
     return named(explain, "crp", f)
 
 
+def relevance_at(
+    score: Callable[[PyTree], Any], x: PyTree, composite: Composite, at: str
+) -> jax.Array:
+    """The relevance that `lrp` gives a layer on its way to the input.
+
+    To explain what follows the layer by itself would be something else: composites have rules for
+    the first layer, which would be the next one then.
+    """
+    (place,) = locate_one(score, at, x, (), {}).found.values()
+    _, info = lrp(_marked(score, at), composite, info=True)(x)
+    (relevance,) = (r for path, r in info.relevance.items() if _MARK in path)
+    return jnp.asarray(relevance[place.step] if place.step else relevance)
+
+
+def _marked(score: Callable[[PyTree], Any], at: str) -> Callable[[PyTree], Any]:
+    """The same function, with a step of its own for the layer's value."""
+    name: Any = checkpoint_name
+    return edit(score, lambda h: name(h, _MARK), at=at)
+
+
 def _is_marked(site: Site) -> bool:
     return site.kind is Kind.NAME and site.path.rsplit("/", 1)[-1] == _MARK
 
 
+def _one_value(score: Callable[[PyTree], Any], x: PyTree, at: str) -> Any:
+    """Shape and dtype of the value at the layer, which must be one, not one for each step."""
+    (place,) = locate_one(score, at, x, (), {}).found.values()
+    if place.loops and not place.step:
+        steps = " × ".join(map(str, place.lengths))
+        first = ",".join("0" * len(place.lengths))
+        raise ValueError(
+            f"'{place.path}' is computed in each of {steps} steps of a loop, and relevance flows "
+            f"from one step to another. Choose one, for instance at='{place.path}[{first}]'."
+        )
+    return place.like
+
+
 def _mask(layer: Any, channels: Any, axis: int, at: str) -> jax.Array:
     """One for the chosen channels, broadcast to the layer's rank."""
-    if not -len(layer.shape) <= axis < len(layer.shape):
-        raise IndexError(f"axis={axis} for '{at}', which has shape {layer.shape}.")
+    check_axis(axis, layer.shape, at)
     size = layer.shape[axis]
-    chosen = jnp.atleast_1d(jnp.asarray(channels))
+    # jnp.asarray traces under jax.jit: numbers that are known must be looked at before.
+    known = all(is_concrete(leaf) for leaf in jax.tree.leaves(channels))
+    chosen: Any = np.atleast_1d(channels) if known else jnp.atleast_1d(jnp.asarray(channels))
     if not jnp.issubdtype(chosen.dtype, jnp.integer):
         raise TypeError(f"channels={channels!r} must be an integer or several.")
-    if is_concrete(chosen) and not np.all(
-        (-size <= np.asarray(chosen)) & (np.asarray(chosen) < size)
-    ):
+    exists = (-size <= chosen) & (chosen < size)
+    if known and not exists.all():
         raise IndexError(
             f"channels={channels!r} for '{at}' of shape {layer.shape}: axis {axis} has {size}."
         )
-    hit = jnp.any(jnp.arange(size)[:, None] == (chosen % size)[None, :], axis=1)
+    hit = (np.arange(size)[:, None] == (chosen % size)[None, :]).any(axis=1)
     shape = [1] * len(layer.shape)
     shape[axis] = size
-    return hit.reshape(shape).astype(layer.dtype)
+    return jnp.where(exists.all(), hit.reshape(shape).astype(layer.dtype), jnp.nan)
+
+
+def check_path(at: Any) -> None:
+    """Raise unless `at` is one path."""
+    if not isinstance(at, str):
+        raise TypeError(f"at={at!r} must be the path of one layer, such as '**/Conv_0'.")
+
+
+def check_axis(axis: int, shape: tuple[int, ...], at: str) -> None:
+    """Raise unless the layer's value has the axis."""
+    if not -len(shape) <= axis < len(shape):
+        raise IndexError(f"axis={axis} for '{at}', which has shape {shape}.")
 
 
 def _goes_around(top: Callable[..., Any], layer: Any, x: PyTree) -> bool:

@@ -9,14 +9,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from .._call import close
+from .._call import check_score, close
 from .._errors import check_choice, check_count
+from .._tree import first_nonfinite
 from .._types import Model, PyTree
-from ..backprop._composite import Composite
-from ..backprop._lrp import lrp
+from ..backprop._composite import Composite, as_composite
+from ..backprop._presets import epsilon
 from ..backprop._rule import Rule
-from ..layers._layer import layer
 from ..program._cut import cut
+from ._crp import check_axis, check_path, relevance_at
 
 BY = ("relevance", "activation")
 OVER: dict[str, Callable[..., jax.Array]] = {"sum": jnp.sum, "max": jnp.max}
@@ -84,7 +85,11 @@ def reference_examples(
         `References`, with the places of the examples in the order in which they were read.
 
     Raises:
-        ValueError: an option is invalid, there is no batch, or no value has that name.
+        ValueError: an option is invalid, there is no batch, one is not finite, or no value has that
+            name.
+        IndexError: the layer has no such axis.
+        TypeError: `at` is not a string, `f` is not scalar, or inputs are not floating: token ids
+            have no relevance. Give embeddings, or choose by activation.
 
     Example:
         >>> import jax, jax.numpy as jnp, jaxplain
@@ -106,17 +111,20 @@ def reference_examples(
         Achtibat et al. 2023, From attribution maps to human-understandable explanations through
         concept relevance propagation, arXiv:2206.03208.
     """
+    check_path(at)
     check_choice("by", by, BY)
     check_choice("over", over, OVER)
     check_count("count", count)
+    composite = epsilon() if rules is None else as_composite(rules)
 
     def of_example(x: PyTree) -> jax.Array:
         function, x = close(f, (x, *args), {}, 0)
         value = (
             cut(function, at=at)[0](x)
             if by == "activation"
-            else layer(lrp, at=at, rules=rules)(function)(x)
+            else relevance_at(lambda x: check_score(function(x), f), x, composite, at)
         )
+        check_axis(axis, value.shape, at)
         channels = jnp.moveaxis(value, axis, 0)
         return OVER[over](channels.reshape(channels.shape[0], -1), axis=1)
 
@@ -135,6 +143,8 @@ def reference_examples(
     seen = 0
     for batch in batches:
         batch = jax.tree.map(jnp.asarray, batch)
+        if (where := first_nonfinite(batch, "batch")) is not None:
+            raise ValueError(f"After {seen} examples a batch is not finite: {where}.")
         if best is None:
             like = jax.eval_shape(jax.vmap(of_example), batch)
             shape = (like.shape[1], count)

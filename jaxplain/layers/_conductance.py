@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._baselines import checked_baseline
+from .._baselines import shielded_baseline
 from .._batch import chunk_size, weighted_sum
 from .._call import bind, named
 from .._errors import check_choice, check_chunk, check_count
@@ -84,7 +84,7 @@ def conductance(
 
     def explain(*args: Any, baseline: PyTree | None = None, **kwargs: Any) -> Any:
         score, x = bind(f, args, kwargs, argnums)
-        start = checked_baseline(baseline, x)
+        start = shielded_baseline(baseline, x)
         bottom, top = cut(score, at=at)
         gradient = jax.grad(top, argnums=(0, 1) if info else (0,))
 
@@ -185,7 +185,7 @@ def neuron_conductance(
 
     def explain(*args: Any, baseline: PyTree | None = None, **kwargs: Any) -> PyTree:
         score, x = bind(f, args, kwargs, argnums)
-        start = checked_baseline(baseline, x)
+        start = shielded_baseline(baseline, x)
         bottom, top = cut(score, at=at)
         layer = jax.eval_shape(bottom, x)
         unit = checked_index(index, layer.shape, at)

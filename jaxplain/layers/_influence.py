@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from .._baselines import checked_baseline
+from .._baselines import shielded_baseline
 from .._batch import weighted_sum
 from .._call import bind, named
 from .._errors import check_chunk
@@ -69,7 +69,7 @@ def internal_influence(
 
     def explain(*args: Any, baseline: PyTree | None = None, **kwargs: Any) -> PyTree:
         score, x = bind(f, args, kwargs, argnums)
-        start = checked_baseline(baseline, x)
+        start = shielded_baseline(baseline, x)
         bottom, top = cut(score, at=at)
 
         def gradient(alpha: jax.Array) -> PyTree:

@@ -9,8 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._baselines import checked_baseline
+from .._baselines import shielded_baseline
 from .._call import baseline_of, check_score, close, name_of, named
+from .._compat import shielded
 from .._errors import is_concrete
 from .._keys import needs_key
 from .._types import Argnums, Attribution, Model, PyTree
@@ -56,7 +57,9 @@ def layer(method: Method, *, at: At, argnums: Argnums = 0, **options: Any) -> Me
     Notes:
         Ways around the layer, residual connections for instance, keep the values that they have at
         `x`: their share of the score is not explained. `conductance` tells how large it is. The
-        input may be token ids; then a baseline has to be given (ids of padding, say).
+        input may be token ids; then a baseline has to be given (ids of padding, say). Rules of
+        `lrp` for the first layer apply to the first one above the cut: to look at a layer under
+        such a composite, ask for `lrp(f, rules, info=True)` and its `info.relevance`.
     """
     checked_globs(at)
 
@@ -82,7 +85,7 @@ def layer(method: Method, *, at: At, argnums: Argnums = 0, **options: Any) -> Me
 def _at_layer(bottom: Callable[[PyTree], PyTree], baseline: Any, x: PyTree, kind: str) -> PyTree:
     """What the layer is at a baseline of the input, or at each of a set of them."""
     if kind == "set":
-        return None if baseline is None else jax.vmap(bottom)(baseline)
+        return None if baseline is None else jax.vmap(bottom)(shielded(baseline))
     floating = all(
         jnp.issubdtype(jnp.result_type(leaf), jnp.floating) for leaf in jax.tree.leaves(x)
     )
@@ -92,7 +95,7 @@ def _at_layer(bottom: Callable[[PyTree], PyTree], baseline: Any, x: PyTree, kind
             "input like x, such as ids of padding."
         )
     x = jax.tree.map(jnp.asarray, x)
-    return bottom(checked_baseline(baseline, x))
+    return bottom(shielded_baseline(baseline, x))
 
 
 def neuron(f: Callable[..., Any], *, at: str, index: Any) -> Model:

@@ -1,4 +1,4 @@
-"""Attention weights, recognised by what they do: a softmax that weighs other values."""
+"""Attention weights, recognised by what they do: a softmax over keys that weighs other values."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import jax
 
 from .. import _compat
 from ._ops import Kind
-from ._patterns import match_exponential
+from ._patterns import Exponential, match_exponential
 from ._trace import Equation, Program, Value, body_of, is_literal
 
 # What may stand between the softmax and the product: arranging, masking, dropout, casting.
@@ -40,18 +40,30 @@ def _is_softmax(program: Program, equation: Equation) -> bool:
         if is_literal(value):
             return False
     found = match_exponential(program, value)
-    return found is not None and found[0] is Kind.SOFTMAX
+    if found is None or found[0] is not Kind.SOFTMAX or not isinstance(found[2], Exponential):
+        return False
+    return found[2].axes == (len(value.shape) - 1,)
 
 
 def _weighs(program: Program, value: Value, readers: dict[Value, list[Equation]]) -> bool:
     """Whether it goes into a matrix product with another value that depends on the input."""
     for equation in readers.get(value, []):
         if equation.primitive is jax.lax.dot_general_p:
-            if all(program.is_dependent(atom) for atom in equation.inputs):
+            if _has_queries(equation, value) and all(map(program.is_dependent, equation.inputs)):
                 return True
         elif _only_carries(program, equation) and _weighs(program, equation.outputs[0], readers):
             return True
     return False
+
+
+def _has_queries(equation: Equation, weights: Value) -> bool:
+    """Whether each of several queries takes its own sum: an axis of the weights remains.
+
+    The gates of experts have none: each token weighs what was computed for it alone.
+    """
+    contracted, batch = equation.eqn.params["dimension_numbers"]
+    side = equation.inputs.index(weights)
+    return len(weights.shape) > len(contracted[side]) + len(batch[side])
 
 
 def _only_carries(program: Program, equation: Equation) -> bool:
