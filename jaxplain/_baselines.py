@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,6 +19,8 @@ def checked_baseline(baseline: PyTree | Scalar | None, x: PyTree) -> PyTree:
         return jax.tree.map(jnp.zeros_like, x)
     if isinstance(baseline, float | int) or getattr(baseline, "shape", None) == ():
         _check_finite_baseline(baseline)
+        for path, leaf in jax.tree_util.tree_flatten_with_path(x)[0]:
+            _check_kind(baseline, leaf, path_name(path))
         return jax.tree.map(lambda leaf: jnp.full_like(leaf, baseline), x)
     return _matched(
         baseline,
@@ -72,8 +76,20 @@ def _matched(baseline: PyTree, x: PyTree, leading: tuple[int, ...], hint: str) -
                 f"{path_name(path, 'baseline')} has shape {np.shape(partner)}, but "
                 f"{path_name(path)} has shape {leaf.shape}. {hint}"
             )
+        _check_kind(partner, leaf, path_name(path))
     _check_finite_baseline(baseline)
     return jax.tree.map(lambda leaf, b: jnp.asarray(b).astype(leaf.dtype), x, baseline)
+
+
+def _check_kind(baseline: Any, leaf: Any, name: str) -> None:
+    """A baseline of whole numbers, token ids say, would be cut off in silence."""
+    if jnp.issubdtype(leaf.dtype, jnp.integer) and not jnp.issubdtype(
+        jnp.result_type(baseline), jnp.integer
+    ):
+        raise TypeError(
+            f"{name} has dtype {leaf.dtype}, so its baseline must hold integers too, ids of "
+            f"padding for instance, but it has dtype {jnp.result_type(baseline)}."
+        )
 
 
 def _check_finite_baseline(baseline: PyTree) -> None:

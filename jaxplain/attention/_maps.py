@@ -51,7 +51,9 @@ def attention_maps(
 
     Notes:
         Weights say where a layer looks, not what it makes of what it sees: a token may be looked at
-        and change nothing. Fused kernels compute no weights that could be shown.
+        and change nothing. What counts is a softmax over the last axis that goes into a matrix
+        product and leaves an axis of queries; fused kernels compute no weights that could be shown,
+        and a softmax that is rescaled, or normalised after the product, is not recognised.
     """
 
     def maps(x: PyTree, *args: Any, **kwargs: Any) -> OrderedDict[str, jax.Array]:

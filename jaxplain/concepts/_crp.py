@@ -21,7 +21,7 @@ from ..backprop._presets import epsilon
 from ..backprop._rule import Arrays, Propagated, Rule
 from ..program._cut import replace
 from ..program._edit import edit
-from ..program._locate import locate_one
+from ..program._locate import checked_path, locate_one
 from ..program._ops import Kind
 from ..program._run import Call
 from ..program._sites import Site
@@ -102,7 +102,7 @@ def crp(
         Achtibat et al. 2023, From attribution maps to human-understandable explanations through
         concept relevance propagation, arXiv:2206.03208.
     """
-    check_path(at)
+    checked_path(at)
     composite = epsilon() if rules is None else as_composite(rules)
 
     def explain(*args: Any, **kwargs: Any) -> PyTree:
@@ -182,12 +182,6 @@ def _mask(layer: Any, channels: Any, axis: int, at: str) -> jax.Array:
     shape = [1] * len(layer.shape)
     shape[axis] = size
     return jnp.where(exists.all(), hit.reshape(shape).astype(layer.dtype), jnp.nan)
-
-
-def check_path(at: Any) -> None:
-    """Raise unless `at` is one path."""
-    if not isinstance(at, str):
-        raise TypeError(f"at={at!r} must be the path of one layer, such as '**/Conv_0'.")
 
 
 def check_axis(axis: int, shape: tuple[int, ...], at: str) -> None:

@@ -17,7 +17,8 @@ from ..backprop._composite import Composite, as_composite
 from ..backprop._presets import epsilon
 from ..backprop._rule import Rule
 from ..program._cut import cut
-from ._crp import check_axis, check_path, relevance_at
+from ..program._locate import checked_path
+from ._crp import check_axis, relevance_at
 
 BY = ("relevance", "activation")
 OVER: dict[str, Callable[..., jax.Array]] = {"sum": jnp.sum, "max": jnp.max}
@@ -111,7 +112,7 @@ def reference_examples(
         Achtibat et al. 2023, From attribution maps to human-understandable explanations through
         concept relevance propagation, arXiv:2206.03208.
     """
-    check_path(at)
+    checked_path(at)
     check_choice("by", by, BY)
     check_choice("over", over, OVER)
     check_count("count", count)

@@ -18,7 +18,7 @@ from .._types import Argnums, Attribution, Info, Model, PyTree
 from ..gradients._path import straight_line
 from ..gradients._quadrature import quadrature
 from ..program._cut import cut
-from ..program._locate import At
+from ..program._locate import At, checked_path
 from ._layer import checked_index
 
 RULES = ("trapezoid", "left", "right")
@@ -72,7 +72,8 @@ def conductance(
 
     Notes:
         Unlike with `layer(integrated_grad, at=at)`, the path is the image of the input's, not a
-        straight line in the layer. Several layers of a list that follow one another share what
+        straight line in the layer. Deep networks of ReLUs need many steps where the path starts at
+        zeros: look at `info.residual`. Several layers of a list that follow one another share what
         flows: a unit gets what flows through it and through no later layer of the list.
 
     References:
@@ -180,6 +181,7 @@ def neuron_conductance(
     References:
         Dhamdhere et al. 2019, How important is a neuron?, arXiv:1805.12233.
     """
+    checked_path(at)
     nodes, weights = quadrature(rule, steps)
     check_chunk(chunk)
 

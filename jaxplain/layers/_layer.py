@@ -9,14 +9,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._baselines import shielded_baseline
+from .._baselines import checked_baseline_set, shielded_baseline
 from .._call import baseline_of, check_score, close, name_of, named
 from .._compat import shielded
 from .._errors import is_concrete
 from .._keys import needs_key
 from .._types import Argnums, Attribution, Model, PyTree
 from ..program._cut import cut
-from ..program._locate import At, checked_globs
+from ..program._locate import At, checked_globs, checked_path
 
 Method = Callable[..., Attribution]
 
@@ -84,8 +84,11 @@ def layer(method: Method, *, at: At, argnums: Argnums = 0, **options: Any) -> Me
 
 def _at_layer(bottom: Callable[[PyTree], PyTree], baseline: Any, x: PyTree, kind: str) -> PyTree:
     """What the layer is at a baseline of the input, or at each of a set of them."""
+    x = jax.tree.map(jnp.asarray, x)
     if kind == "set":
-        return None if baseline is None else jax.vmap(bottom)(shielded(baseline))
+        if baseline is None:
+            return None  # the method says what it needs
+        return jax.vmap(bottom)(shielded(checked_baseline_set(baseline, x, "layer")[0]))
     floating = all(
         jnp.issubdtype(jnp.result_type(leaf), jnp.floating) for leaf in jax.tree.leaves(x)
     )
@@ -94,7 +97,6 @@ def _at_layer(bottom: Callable[[PyTree], PyTree], baseline: Any, x: PyTree, kind
             "The input is not floating, so a baseline of zeros means nothing: pass baseline=, an "
             "input like x, such as ids of padding."
         )
-    x = jax.tree.map(jnp.asarray, x)
     return bottom(shielded_baseline(baseline, x))
 
 
@@ -114,6 +116,7 @@ def neuron(f: Callable[..., Any], *, at: str, index: Any) -> Model:
     Raises:
         ValueError: when called, if no value or several have that name.
         IndexError: when called, if the layer has no such unit.
+        TypeError: `at` is not a string.
 
     Example:
         >>> import jax, jax.numpy as jnp, jaxplain
@@ -124,6 +127,7 @@ def neuron(f: Callable[..., Any], *, at: str, index: Any) -> Model:
         >>> jax.grad(jaxplain.neuron(f, at="hidden", index=1))(jnp.zeros(2))
         Array([2., 1.], dtype=float32)
     """
+    checked_path(at)
     bottom, _ = cut(f, at=at)
 
     def score(*args: Any, **kwargs: Any) -> jax.Array:

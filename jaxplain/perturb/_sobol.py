@@ -1,4 +1,4 @@
-"""Total Sobol indices: the share of a function's variance that each of its arguments has part in."""
+"""Total Sobol indices: in what share of a score's variance each of its arguments has part."""
 
 from __future__ import annotations
 
@@ -22,15 +22,16 @@ def total_indices(
     designs: int = 64,
     chunk: int | None = None,
 ) -> jax.Array:
-    r"""The total Sobol index of each entry of a mask in $[0, 1]$, by Jansen's estimator: `(count,)`.
+    r"""The total Sobol index of each entry of a mask in $[0, 1]$, by Jansen's estimator.
 
     $S_i = \frac{1}{2 N V} \sum_n (f(A_n) - f(A^{(i)}_{B,n}))^2$, where $A$ and $B$ are two sets of
     $N$ masks, $A^{(i)}_B$ is $A$ with entry $i$ from $B$, and $V$ is the variance of $f$ over both.
-    It is 0 for a score that does not vary by more than its rounding.
+    The indices have shape `(count,)`; they are 0 for a score that varies by no more than rounding.
 
     `score` takes a mask of shape `(count,)`, in the default dtype. There are `designs * (count +
     2)` evaluations, at most `chunk` of them live at once.
     """
+    check_designs(designs)
     masks = jnp.asarray(all_masks(count, designs))
     scores: jax.Array = widen(stack(score, masks, chunk=chunk))
     own, others = scores[: 2 * designs], scores[2 * designs :].reshape(count, designs)
@@ -58,9 +59,9 @@ def check_designs(designs: int) -> None:
 @functools.lru_cache(maxsize=16)
 def all_masks(count: int, designs: int) -> np.ndarray:
     """The masks to evaluate, a row each: those of A, of B, and of A with each column from B."""
-    from scipy.stats import qmc  # slow to import, and most never need it
+    # Slow to import, and most never need it.
+    from scipy.stats import qmc  # type: ignore[import-untyped]
 
-    check_designs(designs)
     net = qmc.Sobol(2 * count, scramble=False).random(designs)
     # The net's points are the lower corners of the cells that they stand for.
     points = net + 0.5 / designs

@@ -59,7 +59,9 @@ def edit(
 
     def edited(x: PyTree, *args: Any, **kwargs: Any) -> PyTree:
         located = locate(f, at, x, args, kwargs)
-        return located.output({place: at_step(place, changed) for place in located.found.values()})
+        # A module and the last one in it may have one value, which is changed once.
+        places = {(p.value, p.readers, p.step): p for p in located.found.values()}
+        return located.output({place: at_step(place, changed) for place in places.values()})
 
     return named(edited, "edit", f)
 

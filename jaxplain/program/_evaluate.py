@@ -53,8 +53,8 @@ def evaluate(
         scopes = equation.scopes[inside:]
         with jax.named_scope("/".join(scopes)) if scopes else nullcontext():
             results = run(equation, [read(atom, equation) for atom in equation.inputs])
-        for value, result in zip(equation.outputs, results, strict=True):
-            keep(value, result)
+            for value, result in zip(equation.outputs, results, strict=True):
+                keep(value, result)
     return [atom.val if is_literal(atom) else values[atom] for atom in wanted]
 
 

@@ -78,7 +78,32 @@ def locate_one(
             f"{', '.join(map(repr, located.found))}. Give one of these paths, or [{at!r}] for all "
             "of them by name."
         )
-    return located
+    return dataclasses.replace(located, found=_distinct(located.found))
+
+
+def _distinct(found: dict[str, Place]) -> dict[str, Place]:
+    """Each value once, under its first path: the last module of another has the same value.
+
+    What comes into a module may come into one inside it too; then it is not clear who is meant.
+    """
+    kept: dict[str, Place] = {}
+    for path, place in found.items():
+        same = [p for p, other in kept.items() if _is_same(place, other)]
+        if not same:
+            kept[path] = place
+        elif (kept[same[0]].readers, kept[same[0]].step) != (place.readers, place.step):
+            raise ValueError(
+                f"'{same[0]}' and '{path}' are one value, and it is not clear which of them is "
+                "meant where: leave one of them out."
+            )
+    return kept
+
+
+def _is_same(one: Place, other: Place) -> bool:
+    """Whether two places have one value, for readers that they share."""
+    if one.value is not other.value or (one.step and other.step and one.step != other.step):
+        return False
+    return one.readers is None or other.readers is None or bool(one.readers & other.readers)
 
 
 def checked_globs(at: At) -> list[str]:
@@ -90,6 +115,13 @@ def checked_globs(at: At) -> list[str]:
             "print(jaxplain.names(f)(x)) lists what there is."
         )
     return globs
+
+
+def checked_path(at: str) -> str:
+    """`at`, if it is one path."""
+    if not isinstance(at, str):
+        raise TypeError(f"at={at!r} must be the path of one layer, such as '**/Conv_0'.")
+    return at
 
 
 def _fitting(glob: str, known: Sequence[Place]) -> dict[str, Place]:

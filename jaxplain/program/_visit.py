@@ -61,10 +61,9 @@ def at_step(place: Place, change: Callable[[Any, Any], Any], data: Any = None) -
         return jnp.broadcast_to(leaf, (*place.lengths, *jnp.shape(leaf)))
 
     def only_there(value: Any, row: Any) -> Any:
+        # Not a select: what the change is elsewhere, NaN perhaps, must not reach derivatives.
         here, data = row
-        return jax.lax.select(
-            jnp.broadcast_to(here, jnp.shape(value)), change(value, data), jnp.asarray(value)
-        )
+        return jax.lax.cond(here, change, lambda value, _: value, jnp.asarray(value), data)
 
     return Edit(only_there, (jnp.asarray(chosen), jax.tree.map(everywhere, data)))
 

@@ -130,7 +130,7 @@ def test_inside_jit_vmap_and_checkpoint() -> None:
     np.testing.assert_allclose(jax.grad(lambda h: top(h, X).sum())(bottom(X)), 2 * jnp.sin(X))
 
 
-def test_inside_a_loop_says_so() -> None:
+def test_inside_a_loop_are_the_values_of_all_steps() -> None:
     def f(x: Any) -> Any:
         def body(h: Any, _: Any) -> Any:
             with jax.named_scope("step"):
@@ -138,8 +138,23 @@ def test_inside_a_loop_says_so() -> None:
 
         return jax.lax.scan(body, x, None, length=3)[0]
 
-    with pytest.raises(ValueError, match="'step' lies inside the loop.*test_cut.py"):
-        jaxplain.cut(f, at="step")[0](X)
+    bottom, top = jaxplain.cut(f, at="step")
+    first, second = np.tanh(X), np.tanh(np.tanh(X))
+    expected = np.stack([first, second, np.tanh(second)])
+    np.testing.assert_allclose(bottom(X), expected, rtol=1e-12)
+    np.testing.assert_allclose(top(2 * expected, X), 2 * expected[-1], rtol=1e-12)
+
+
+def test_inside_a_branch_says_so() -> None:
+    def f(x: Any) -> Any:
+        def taken(x: Any) -> Any:
+            with jax.named_scope("branch"):
+                return jnp.tanh(x)
+
+        return jax.lax.cond(x[0] > 0, taken, lambda x: x, x)
+
+    with pytest.raises(ValueError, match="'branch' lies inside the branch.*test_cut.py.*goes in"):
+        jaxplain.cut(f, at="branch")[0](X)
 
 
 def test_token_ids_are_explained_at_their_embedding() -> None:
