@@ -43,6 +43,8 @@ from .cam._tokens import token_map as token_map
 from .concepts._cav import CAV as CAV
 from .concepts._cav import fit_cav as fit_cav
 from .concepts._crp import crp as crp
+from .concepts._discover import Concepts as Concepts
+from .concepts._discover import discover_concepts as discover_concepts
 from .concepts._references import References as References
 from .concepts._references import reference_examples as reference_examples
 from .concepts._report import ConceptReport as ConceptReport

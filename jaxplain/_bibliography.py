@@ -544,4 +544,37 @@ BIBLIOGRAPHY: dict[str, tuple[str, dict[str, str]]] = {
             "year": "2010",
         },
     ),
+    "fel2023craft": (
+        "inproceedings",
+        {
+            "title": "CRAFT: Concept Recursive Activation FacTorization for Explainability",
+            "author": "Fel, Thomas and Picard, Agustin and Bethune, Louis and Boissin, Thibaut and "
+            "Vigouroux, David and Colin, Julien and Cad{\\`e}ne, R{\\'e}mi and Serre, Thomas",
+            "booktitle": "CVPR",
+            "year": "2023",
+            "eprint": "2211.10154",
+        },
+    ),
+    "lee1999learning": (
+        "article",
+        {
+            "title": "Learning the Parts of Objects by Non-negative Matrix Factorization",
+            "author": "Lee, Daniel D. and Seung, H. Sebastian",
+            "journal": "Nature",
+            "volume": "401",
+            "pages": "788--791",
+            "year": "1999",
+        },
+    ),
+    "jansen1999analysis": (
+        "article",
+        {
+            "title": "Analysis of Variance Designs for Model Output",
+            "author": "Jansen, Michiel J. W.",
+            "journal": "Computer Physics Communications",
+            "volume": "117",
+            "pages": "35--43",
+            "year": "1999",
+        },
+    ),
 }

@@ -79,6 +79,7 @@ PAPERS: dict[str, tuple[str, ...]] = {
     "concept_sensitivity": ("kim2018interpretability",),
     "tcav": ("kim2018interpretability", "phipson2010permutation"),
     "crp": ("achtibat2023attribution",),
+    "discover_concepts": ("fel2023craft", "lee1999learning", "jansen1999analysis"),
     "reference_examples": ("achtibat2023attribution",),
     "grad_cam": ("selvaraju2017grad",),
     "grad_cam_plus_plus": ("chattopadhyay2018grad",),
