@@ -17,11 +17,17 @@ Score = Callable[[PyTree], jax.Array]
 
 
 def bind(
-    f: Model, args: tuple[Any, ...], kwargs: dict[str, Any], argnums: Argnums
+    f: Model,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    argnums: Argnums,
+    *,
+    floating: bool = True,
 ) -> tuple[Score, PyTree]:
     """Split a call into `(score, x)`: `f` as a function of the explained arguments, and those.
 
-    `score` checks, when it is traced, that `f` gave one real number.
+    `score` checks, when it is traced, that `f` gave one real number. Methods that need no
+    derivative set `floating=False`: then `x` may hold integers too.
     """
     for reserved in ("baseline", "key"):
         if reserved in kwargs:
@@ -29,7 +35,8 @@ def bind(
                 f"{reserved}= was given to a method of {name_of(f)} that takes none. The name is "
                 f"reserved for methods that do, and not passed on to {name_of(f)}: leave it out."
             )
-    function, x = bind_function(f, args, kwargs, argnums)
+    function, x = close(f, args, kwargs, argnums)
+    x = checked_input(x, floating=floating)
 
     def score(x: PyTree) -> jax.Array:
         return check_score(function(x), f)
@@ -77,11 +84,11 @@ def explained(args: tuple[Any, ...], argnums: Argnums, g: Callable[..., Any]) ->
     return args[argnums] if isinstance(argnums, int) else tuple(args[p] for p in positions)
 
 
-def checked_input(x: PyTree) -> PyTree:
+def checked_input(x: PyTree, *, floating: bool = True) -> PyTree:
     """`x` as arrays; raise unless all leaves are floating and, where known, finite."""
     for path, leaf in jax.tree_util.tree_flatten_with_path(x)[0]:
         dtype = jnp.result_type(leaf) if not hasattr(leaf, "dtype") else leaf.dtype
-        if not jnp.issubdtype(dtype, jnp.floating):
+        if floating and not jnp.issubdtype(dtype, jnp.floating):
             raise TypeError(
                 f"{path_name(path)} has dtype {dtype}, but only floating-point inputs can be "
                 "explained: a derivative needs a continuous value. Convert a picture with "

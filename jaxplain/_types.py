@@ -36,6 +36,10 @@ class Info:
         weights: relevance of each layer's effective weights, by name, shaped like them.
         unattributed: what no input is given the credit for, in units of `f`.
         bypass: what goes around the layer that was explained, in units of `f`.
+        values: the value of each feature, (features,); where it is a pair's, (features, features).
+        intercept: the local model's prediction at the baseline, in units of `f`.
+        prediction: the local model's prediction at the input, in units of `f`.
+        fidelity: the weighted R² of the local model on its samples, at most 1.
 
     Example:
         >>> import jax.numpy as jnp, jaxplain
@@ -56,3 +60,7 @@ class Info:
     weights: Any = None
     unattributed: Any = None
     bypass: Any = None
+    values: Any = None
+    intercept: Any = None
+    prediction: Any = None
+    fidelity: Any = None
