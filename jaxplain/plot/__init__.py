@@ -6,6 +6,7 @@ Arrays may be numpy or JAX, of any real dtype. matplotlib is imported by the fir
 """
 
 from ._bars import bars as bars
+from ._beeswarm import beeswarm as beeswarm
 from ._curves import curves as curves
 from ._grid import grid as grid
 from ._images import heatmap as heatmap
@@ -14,3 +15,4 @@ from ._logo import sequence_logo as sequence_logo
 from ._save import save as save
 from ._text import text as text
 from ._values import normalize as normalize
+from ._waterfall import waterfall as waterfall
