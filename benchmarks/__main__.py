@@ -18,10 +18,13 @@ from . import (
     deeplift_wrong,
     integrated_grad,
     layers,
+    lime,
     memory,
+    occlusion,
     overhead,
     per_call,
     relevance,
+    shapley,
     smooth,
 )
 from . import compile as compile_time
@@ -34,6 +37,7 @@ TOPICS: tuple[Topic, ...] = tuple(
     for module in (
         integrated_grad,
         smooth,
+        lime,
         relevance,
         deeplift,
         deeplift_wrong,
@@ -42,6 +46,8 @@ TOPICS: tuple[Topic, ...] = tuple(
         per_call,
         adaptive,
         memory,
+        occlusion,
+        shapley,
         compile_time,
     )
 )

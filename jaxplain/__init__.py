@@ -6,7 +6,9 @@ models into attributions, and attributions into better ones.
 """
 
 from . import baselines as baselines
+from . import features as features
 from . import rules as rules
+from ._black_box import black_box as black_box
 from ._cite import cite as cite
 from ._select import contrast as contrast
 from ._select import select as select
@@ -58,6 +60,7 @@ from .gradients._blur import blur_integrated_grad as blur_integrated_grad
 from .gradients._expected import expected_grad as expected_grad
 from .gradients._expected import over_baselines as over_baselines
 from .gradients._guided import guided_integrated_grad as guided_integrated_grad
+from .gradients._hessians import integrated_hessians as integrated_hessians
 from .gradients._integrated import convergence_delta as convergence_delta
 from .gradients._integrated import integrated_grad as integrated_grad
 from .gradients._integrated import interior_grad as interior_grad
@@ -74,7 +77,23 @@ from .layers._layer import layer as layer
 from .layers._layer import neuron as neuron
 from .layers._patching import activation_patching as activation_patching
 from .layers._patching import attribution_patching as attribution_patching
+from .local._lime import lime as lime
+from .local._lime import lime_settings as lime_settings
+from .local._lime_path import LimePath as LimePath
+from .local._lime_path import lime_path as lime_path
+from .local._lime_tabular import lime_tabular as lime_tabular
+from .local._stability import Stability as Stability
+from .local._stability import stability as stability
+from .local._table import TableStatistics as TableStatistics
+from .local._table import table_statistics as table_statistics
+from .model._surrogate import surrogate as surrogate
+from .model._surrogate_report import Surrogate as Surrogate
 from .perturb._ablation import ablation as ablation
+from .perturb._occlusion import occlusion as occlusion
+from .perturb._permutation import permutation_importance as permutation_importance
+from .perturb._rise import rise as rise
+from .perturb._sobol_map import sobol as sobol
+from .perturb._top_features import top_features as top_features
 from .program._cut import capture as capture
 from .program._cut import cut as cut
 from .program._cut import replace as replace
@@ -84,3 +103,8 @@ from .program._listing import names as names
 from .program._ops import Kind as Kind
 from .program._ops import register_op as register_op
 from .program._sites import Site as Site
+from .shapley._exact import exact_shapley as exact_shapley
+from .shapley._interactions import shapley_interactions as shapley_interactions
+from .shapley._kernel import kernel_shap as kernel_shap
+from .shapley._owen import owen as owen
+from .shapley._sampling import shapley_sampling as shapley_sampling

@@ -121,6 +121,16 @@ def chunk_size(count: int, chunk: int | None) -> int:
     return min(sizes, key=lambda size: -(-count // size) * size)
 
 
+def nested(chunk: int | None, each: int) -> tuple[int | None, int | None]:
+    """How many samples of `each` evaluations are live at once, and how many evaluations of each.
+
+    Whole samples as long as they fit; otherwise one sample, in parts.
+    """
+    if chunk is None:
+        return None, None
+    return max(chunk // each, 1), min(chunk, each)
+
+
 def _dot(weights: jax.Array, values: PyTree) -> PyTree:
     """Weighted sum over the leading axis, accumulated in at least float32."""
 

@@ -577,4 +577,242 @@ BIBLIOGRAPHY: dict[str, tuple[str, dict[str, str]]] = {
             "year": "1999",
         },
     ),
+    "craven1996extracting": (
+        "inproceedings",
+        {
+            "title": "Extracting Tree-Structured Representations of Trained Networks",
+            "author": "Craven, Mark W. and Shavlik, Jude W.",
+            "booktitle": "NeurIPS",
+            "pages": "24--30",
+            "year": "1996",
+        },
+    ),
+    "molnar2022interpretable": (
+        "book",
+        {
+            "title": "Interpretable Machine Learning: A Guide for Making Black Box Models "
+            "Explainable",
+            "author": "Molnar, Christoph",
+            "edition": "2",
+            "year": "2022",
+            "url": "https://christophm.github.io/interpretable-ml-book",
+        },
+    ),
+    "ribeiro2016why": (
+        "inproceedings",
+        {
+            "title": "``Why Should I Trust You?'': Explaining the Predictions of Any Classifier",
+            "author": "Ribeiro, Marco Tulio and Singh, Sameer and Guestrin, Carlos",
+            "booktitle": "KDD",
+            "year": "2016",
+            "eprint": "1602.04938",
+        },
+    ),
+    "visani2022statistical": (
+        "article",
+        {
+            "title": "Statistical Stability Indices for LIME: Obtaining Reliable Explanations for "
+            "Machine Learning Models",
+            "author": "Visani, Giorgio and Bagli, Enrico and Chesani, Federico and Poluzzi, "
+            "Alessandro and Capuzzo, Davide",
+            "journal": "Journal of the Operational Research Society",
+            "year": "2022",
+            "eprint": "2001.11757",
+        },
+    ),
+    "petsiuk2018rise": (
+        "inproceedings",
+        {
+            "title": "RISE: Randomized Input Sampling for Explanation of Black-box Models",
+            "author": "Petsiuk, Vitali and Das, Abir and Saenko, Kate",
+            "booktitle": "BMVC",
+            "year": "2018",
+            "eprint": "1806.07421",
+        },
+    ),
+    "fel2021look": (
+        "inproceedings",
+        {
+            "title": "Look at the Variance! Efficient Black-box Explanations with Sobol-based "
+            "Sensitivity Analysis",
+            "author": "Fel, Thomas and Cad{\\`e}ne, R{\\'e}mi and Chalvidal, Mathieu and Cord, "
+            "Matthieu and Vigouroux, David and Serre, Thomas",
+            "booktitle": "NeurIPS",
+            "year": "2021",
+            "eprint": "2111.04138",
+        },
+    ),
+    "breiman2001random": (
+        "article",
+        {
+            "title": "Random Forests",
+            "author": "Breiman, Leo",
+            "journal": "Machine Learning",
+            "volume": "45",
+            "number": "1",
+            "pages": "5--32",
+            "year": "2001",
+        },
+    ),
+    "fisher2019all": (
+        "article",
+        {
+            "title": "All Models are Wrong, but Many are Useful: Learning a Variable's Importance "
+            "by Studying an Entire Class of Prediction Models Simultaneously",
+            "author": "Fisher, Aaron and Rudin, Cynthia and Dominici, Francesca",
+            "journal": "Journal of Machine Learning Research",
+            "volume": "20",
+            "number": "177",
+            "pages": "1--81",
+            "year": "2019",
+        },
+    ),
+    "achanta2012slic": (
+        "article",
+        {
+            "title": "SLIC Superpixels Compared to State-of-the-Art Superpixel Methods",
+            "author": "Achanta, Radhakrishna and Shaji, Appu and Smith, Kevin and Lucchi, "
+            'Aurelien and Fua, Pascal and S{\\"u}sstrunk, Sabine',
+            "journal": "IEEE Transactions on Pattern Analysis and Machine Intelligence",
+            "volume": "34",
+            "number": "11",
+            "pages": "2274--2282",
+            "year": "2012",
+        },
+    ),
+    "vedaldi2008quick": (
+        "inproceedings",
+        {
+            "title": "Quick Shift and Kernel Methods for Mode Seeking",
+            "author": "Vedaldi, Andrea and Soatto, Stefano",
+            "booktitle": "ECCV",
+            "year": "2008",
+        },
+    ),
+    "shapley1953value": (
+        "incollection",
+        {
+            "title": "A Value for n-Person Games",
+            "author": "Shapley, Lloyd S.",
+            "booktitle": "Contributions to the Theory of Games II",
+            "publisher": "Princeton University Press",
+            "pages": "307--317",
+            "year": "1953",
+        },
+    ),
+    "covert2021improving": (
+        "inproceedings",
+        {
+            "title": "Improving KernelSHAP: Practical Shapley Value Estimation Using Linear "
+            "Regression",
+            "author": "Covert, Ian and Lee, Su-In",
+            "booktitle": "AISTATS",
+            "year": "2021",
+            "eprint": "2012.01536",
+        },
+    ),
+    "castro2009polynomial": (
+        "article",
+        {
+            "title": "Polynomial Calculation of the Shapley Value Based on Sampling",
+            "author": "Castro, Javier and G{\\'o}mez, Daniel and Tejada, Juan",
+            "journal": "Computers \\& Operations Research",
+            "volume": "36",
+            "number": "5",
+            "pages": "1726--1730",
+            "year": "2009",
+        },
+    ),
+    "mitchell2022sampling": (
+        "article",
+        {
+            "title": "Sampling Permutations for Shapley Value Estimation",
+            "author": "Mitchell, Rory and Cooper, Joshua and Frank, Eibe and Holmes, Geoffrey",
+            "journal": "Journal of Machine Learning Research",
+            "volume": "23",
+            "year": "2022",
+            "eprint": "2104.12199",
+        },
+    ),
+    "janizek2021explaining": (
+        "article",
+        {
+            "title": "Explaining Explanations: Axiomatic Feature Interactions for Deep Networks",
+            "author": "Janizek, Joseph D. and Sturmfels, Pascal and Lee, Su-In",
+            "journal": "Journal of Machine Learning Research",
+            "volume": "22",
+            "number": "104",
+            "year": "2021",
+            "eprint": "2002.04138",
+        },
+    ),
+    "grabisch1999axiomatic": (
+        "article",
+        {
+            "title": "An Axiomatic Approach to the Concept of Interaction Among Players in "
+            "Cooperative Games",
+            "author": "Grabisch, Michel and Roubens, Marc",
+            "journal": "International Journal of Game Theory",
+            "volume": "28",
+            "pages": "547--565",
+            "year": "1999",
+        },
+    ),
+    "sundararajan2020shapley": (
+        "inproceedings",
+        {
+            "title": "The Shapley Taylor Interaction Index",
+            "author": "Sundararajan, Mukund and Dhamdhere, Kedar and Agarwal, Ashish",
+            "booktitle": "ICML",
+            "year": "2020",
+            "eprint": "1902.05622",
+        },
+    ),
+    "bordt2023shapley": (
+        "inproceedings",
+        {
+            "title": "From Shapley Values to Generalized Additive Models and Back",
+            "author": "Bordt, Sebastian and von Luxburg, Ulrike",
+            "booktitle": "AISTATS",
+            "year": "2023",
+            "eprint": "2209.04012",
+        },
+    ),
+    "lundberg2020local": (
+        "article",
+        {
+            "title": "From Local Explanations to Global Understanding with Explainable AI for "
+            "Trees",
+            "author": "Lundberg, Scott M. and Erion, Gabriel and Chen, Hugh and DeGrave, Alex and "
+            "Prutkin, Jordan M. and Nair, Bala and Katz, Ronit and Himmelfarb, Jonathan and "
+            "Bansal, Nisha and Lee, Su-In",
+            "journal": "Nature Machine Intelligence",
+            "volume": "2",
+            "pages": "56--67",
+            "year": "2020",
+            "eprint": "1905.04610",
+        },
+    ),
+    "owen1977values": (
+        "incollection",
+        {
+            "title": "Values of Games with a Priori Unions",
+            "author": "Owen, Guillermo",
+            "booktitle": "Mathematical Economics and Game Theory",
+            "pages": "76--88",
+            "publisher": "Springer",
+            "year": "1977",
+        },
+    ),
+    "lopez2009relationship": (
+        "article",
+        {
+            "title": "On the Relationship Between Shapley and Owen Values",
+            "author": "L{\\'o}pez, Susana and Saboya, Martha",
+            "journal": "Central European Journal of Operations Research",
+            "volume": "17",
+            "pages": "415--423",
+            "year": "2009",
+        },
+    ),
 }

@@ -28,15 +28,17 @@ class Info:
         evaluations: number of model evaluations in all, the search for the steps included.
         residual: convergence delta $\sum_i A_i - (f(x) - f(x^0))$, in units of `f`; what is
             `unattributed` counts with the sum.
-        converged: whether the residual met the tolerance asked for, a boolean of shape ().
-        standard_error: standard error of the mean over samples, a pytree like the attribution.
+        converged: whether the residual, or the standard error, met the tolerance asked for, or a
+            local model's fit came to rest, a boolean of shape ().
+        standard_error: standard error of the mean over samples, or of a local model's coefficients,
+            a pytree like the attribution.
         ledger: what each site received and handed on, a `Ledger` or `Differences`.
         relevance: relevance (or contribution) of each site's output, by name; a loop has a leading
             axis of steps.
         weights: relevance of each layer's effective weights, by name, shaped like them.
         unattributed: what no input is given the credit for, in units of `f`.
         bypass: what goes around the layer that was explained, in units of `f`.
-        values: the value of each feature, (features,); where it is a pair's, (features, features).
+        values: the value of each feature, (features,), or of each window, for occlusion.
         intercept: the local model's prediction at the baseline, in units of `f`.
         prediction: the local model's prediction at the input, in units of `f`.
         fidelity: the weighted R² of the local model on its samples, at most 1.

@@ -13,11 +13,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ._call import checked_input
 from ._errors import check_count, check_real
 from ._keys import checked_key, normal_like, one_key_each
 from ._shuffles import dinucleotide_shuffles as dinucleotide_shuffles
 from ._tree import cast_like, map_wide, path_name, wide
 from ._types import PyTree, Scalar
+from .perturb._features import Partition
 
 
 def zeros(x: PyTree) -> PyTree:
@@ -202,6 +204,54 @@ def maximum_distance(x: PyTree, low: Any, high: Any) -> PyTree:
         return jnp.where(leaf - low > high - leaf, low, high)
 
     return jax.tree.map(farthest, x, constant(x, low), constant(x, high))
+
+
+def segment_mean(x: PyTree, groups: PyTree, features: int | None = None) -> PyTree:
+    r"""Each segment in its mean colour, which forgets what is drawn and keeps where it is.
+
+    $x'_{ic} = \frac{1}{|S(i)|} \sum_{j \in S(i)} x_{jc}$, with $S(i)$ the segment of place $i$.
+
+    Args:
+        x: the input, a pytree of floating arrays.
+        groups: the segments, as for `groups=` of a method: integers that broadcast to `x`, or a
+            pytree of them. An axis on which they have size 1 keeps its own means: labels of shape
+            (H, W, 1) give one mean per channel.
+        features: how many segments there are, for `groups` that are traced: then they are numbered
+            from 0.
+
+    Returns:
+        A pytree like `x`. Elements of segments that `features` does not count are NaN.
+
+    Raises:
+        ValueError: `groups` do not broadcast to `x`.
+        TypeError: `groups` are not integers, or traced without `features`; `x` is not floating.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxplain
+        >>> jaxplain.baselines.segment_mean(jnp.array([1.0, 3.0, 5.0]), jnp.array([0, 0, 1]))
+        Array([2., 2., 5.], dtype=float32)
+
+    References:
+        Ribeiro et al. 2016, "Why should I trust you?": Explaining the predictions of any
+        classifier, arXiv:1602.04938.
+    """
+    x = checked_input(x)
+    parts = Partition.checked(groups, None, features).of(x)
+
+    def fill(leaf: jax.Array, labels: Any) -> jax.Array:
+        own = [axis for axis, size in enumerate(labels.shape) if size == 1 < leaf.shape[axis]]
+        shared = jnp.moveaxis(leaf.astype(wide(leaf.dtype)), own, range(len(own)))
+        # One row of numbers for each place that has a label, with a column for all else.
+        values = shared.reshape(-1, labels.size).T
+        flat = jnp.asarray(labels).reshape(-1)
+        sums = jax.ops.segment_sum(values, flat, parts.count)
+        sizes = jax.ops.segment_sum(jnp.ones_like(values[:, 0]), flat, parts.count)
+        known = (flat >= 0) & (flat < parts.count)
+        means = (sums / jnp.maximum(sizes, 1)[:, None])[flat]
+        filled = jnp.where(known[:, None], means, jnp.nan).T.reshape(shared.shape)
+        return jnp.moveaxis(filled, range(len(own)), own).astype(leaf.dtype)
+
+    return jax.tree.map(fill, x, parts.labels)
 
 
 def mean(data: PyTree) -> PyTree:

@@ -9,9 +9,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 import jaxplain
 from jaxplain import rules
+from jaxplain._call import explained
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,6 +86,22 @@ def _at_hidden(
 
 def _layer(f: Any, **options: Any) -> Any:
     return jaxplain.layer(jaxplain.integrated_grad, at="hidden", steps=12, **options)(f)
+
+
+def _owen(f: Any, **options: Any) -> Any:
+    """Owen values of the elements, of which each two neighbours are a union."""
+
+    def explain(*args: Any, **keywords: Any) -> Any:
+        leaves, structure = jax.tree.flatten(explained(args, options.get("argnums", 0), f))
+        ends = np.cumsum([leaf.size for leaf in leaves])
+        pairs = [
+            (np.arange(leaf.size).reshape(leaf.shape) + end - leaf.size) // 2
+            for leaf, end in zip(leaves, ends, strict=True)
+        ]
+        unions = jax.tree.unflatten(structure, pairs)
+        return jaxplain.owen(f, unions=unions, **options)(*args, **keywords)
+
+    return explain
 
 
 METHODS = [
@@ -169,6 +187,42 @@ METHODS = [
         linear="1",
     ),
     Method("ablation", jaxplain.ablation, chunked=True),
+    Method("occlusion", functools.partial(jaxplain.occlusion, window=(1,)), chunked=True),
+    Method(
+        "rise",
+        functools.partial(jaxplain.rise, samples=9, grid=3, axes=(0,)),
+        random=True,
+        linear=None,
+        chunked=True,
+    ),
+    Method(
+        "sobol",
+        functools.partial(jaxplain.sobol, along=-1, designs=16),
+        linear=None,
+        chunked=True,
+    ),
+    Method("exact_shapley", jaxplain.exact_shapley, complete=True, chunked=True),
+    Method(
+        "kernel_shap",
+        functools.partial(jaxplain.kernel_shap, samples=20),
+        random=True,
+        complete=True,
+        chunked=True,
+    ),
+    Method(
+        "shapley_sampling",
+        functools.partial(jaxplain.shapley_sampling, samples=6),
+        random=True,
+        complete=True,
+        chunked=True,
+    ),
+    Method("owen", _owen, complete=True, chunked=True),
+    Method(
+        "lime",
+        functools.partial(jaxplain.lime, samples=24, penalty=0.0),
+        random=True,
+        chunked=True,
+    ),
     _at_hidden("neuron_conductance", jaxplain.neuron_conductance, index=2, chunked=True),
     _at_hidden("crp", jaxplain.crp, channels=1, baseline="none"),
     _at_hidden("conductance", jaxplain.conductance, chunked=True, of_layer=True),

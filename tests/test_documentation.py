@@ -22,7 +22,14 @@ import pytest
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = [*sorted(DOCS.glob("*.md")), ROOT / "README.md"]
-MODULES = ("jaxplain", "jaxplain.baselines", "jaxplain.flax", "jaxplain.plot", "jaxplain.rules")
+MODULES = (
+    "jaxplain",
+    "jaxplain.baselines",
+    "jaxplain.features",
+    "jaxplain.flax",
+    "jaxplain.plot",
+    "jaxplain.rules",
+)
 TABLES_OF_CONTENTS = {"jaxplain", "jaxplain.plot", "jaxplain.rules"}  # they only re-export
 
 

@@ -15,7 +15,7 @@ from .._errors import check_chunk, check_count, check_real, is_concrete
 from .._tree import describe, first_nonfinite, wide
 from .._types import Model, PyTree, Scalar
 from ..backprop._rule import quotient
-from ..perturb._sobol import check_designs, total_indices
+from ..perturb._sobol import check_designs, check_exchanged, total_indices
 from ..program._cut import cut
 from ..program._locate import checked_path
 from ._examples import check_activation, count_examples
@@ -182,6 +182,7 @@ def discover_concepts(
     check_count("iterations", iterations)
     check_real("tolerance", tolerance, low=0)
     check_designs(designs)
+    check_exchanged(count, designs)
     examples = _checked(examples)
 
     # Closed over, not traced: a class index or a flag stays what it is.

@@ -32,8 +32,17 @@ def total_indices(
     2)` evaluations, at most `chunk` of them live at once.
     """
     check_designs(designs)
-    masks = jnp.asarray(all_masks(count, designs))
-    scores: jax.Array = widen(stack(score, masks, chunk=chunk))
+    first, second = (jnp.asarray(points) for points in designs_of(count, designs))
+    places = jnp.arange(count, dtype=jnp.int32)
+
+    # Blocks of masks follow one another: those of A, of B, and of A with each entry from B.
+    def masked(number: jax.Array) -> jax.Array:
+        block, row = number // designs, number % designs
+        exchanged = (block == 1) | (places == block - 2)
+        return score(jnp.where(exchanged, second[row], first[row]))
+
+    numbers = jnp.arange(designs * (count + 2), dtype=jnp.int32)
+    scores: jax.Array = widen(stack(masked, numbers, chunk=chunk))
     own, others = scores[: 2 * designs], scores[2 * designs :].reshape(count, designs)
     # Squares are taken of shares of the largest distance: those of tiny scores underflow.
     centred = own - jnp.mean(own)
@@ -56,17 +65,37 @@ def check_designs(designs: int) -> None:
         )
 
 
-@functools.lru_cache(maxsize=16)
-def all_masks(count: int, designs: int) -> np.ndarray:
-    """The masks to evaluate, a row each: those of A, of B, and of A with each column from B."""
-    # Slow to import, and most never need it.
-    from scipy.stats import qmc  # type: ignore[import-untyped]
+def check_exchanged(count: int, designs: int) -> None:
+    """Raise if a feature is the same in both sets of masks, where its index would be 0."""
 
+    def same(designs: int) -> int:
+        first, second = designs_of(count, designs)
+        return int(np.sum(np.all(first == second, axis=0)))
+
+    if stuck := same(designs):
+        enough = designs
+        while same(enough):
+            enough *= 2
+        raise ValueError(
+            f"designs={designs} is too few for {count} features: {stuck} of them would be the same "
+            f"in both sets of masks, and get the index 0 whatever they do. Give at least {enough}."
+        )
+
+
+@functools.lru_cache(maxsize=16)
+def designs_of(count: int, designs: int) -> tuple[np.ndarray, np.ndarray]:
+    """Two sets of masks, a row each, that are spread evenly together."""
+    # Slow to import, and most never need it.
+    from scipy.stats import qmc
+
+    if 2 * count > qmc.Sobol.MAXDIM:
+        raise ValueError(
+            f"Sobol' points have at most {qmc.Sobol.MAXDIM} coordinates, two for each of "
+            f"{qmc.Sobol.MAXDIM // 2} features, but there are {count} features: make them larger, "
+            "with groups=, along= or a coarser grid."
+        )
     net = qmc.Sobol(2 * count, scramble=False).random(designs)
     # The net's points are the lower corners of the cells that they stand for.
-    points = net + 0.5 / designs
-    first, second = points[:, :count], points[:, count:]
-    exchanged = np.where(np.eye(count, dtype=bool)[:, None], second[None], first[None])
-    masks: np.ndarray = np.concatenate([first, second, exchanged.reshape(-1, count)])
-    masks.setflags(write=False)
-    return masks
+    points: np.ndarray = net + 0.5 / designs
+    points.setflags(write=False)
+    return points[:, :count], points[:, count:]

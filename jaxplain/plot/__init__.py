@@ -14,5 +14,6 @@ from ._images import overlay as overlay
 from ._logo import sequence_logo as sequence_logo
 from ._save import save as save
 from ._text import text as text
+from ._tree import tree as tree
 from ._values import normalize as normalize
 from ._waterfall import waterfall as waterfall

@@ -51,13 +51,13 @@ def of_part(k: Any) -> Concepts:
 
 @functools.cache
 def of_around() -> Concepts:
-    return discover_concepts(around, DATA, 0.5, at="hidden", count=2, designs=8)
+    return discover_concepts(around, DATA, 0.5, at="hidden", count=2, designs=16)
 
 
 @jax.jit
 def compiled(xs: Any, units: Any) -> Concepts:
     """The same within `jax.jit`, and in pieces."""
-    return discover_concepts(around, xs, 0.5, units, at="hidden", count=2, designs=8, chunk=7)
+    return discover_concepts(around, xs, 0.5, units, at="hidden", count=2, designs=16, chunk=7)
 
 
 # ------------------------------------------------------------------------------- the factorization
@@ -236,7 +236,7 @@ def test_units_of_the_layer_do_not_matter() -> None:
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_dtypes(dtype: str) -> None:
     data = jnp.asarray(DATA, dtype)
-    found = discover_concepts(around, data, 0.5, at="hidden", count=2, designs=8)
+    found = discover_concepts(around, data, 0.5, at="hidden", count=2, designs=16)
     kept = found.directions, found.importance, found.strength, found.error
     assert {leaf.dtype for leaf in kept} == {jnp.dtype("float32")}
     tolerance = 1e-3 if dtype == "float32" else 3e-2
@@ -254,7 +254,7 @@ def test_inputs_need_no_derivative() -> None:
         return jnp.sum(h[..., 0] * x["weight"])
 
     data = {"ids": RNG.integers(0, 10, size=(6, 5)), "weight": np.ones(6)}
-    found = discover_concepts(f, data, at="hidden", count=3, designs=2)
+    found = discover_concepts(f, data, at="hidden", count=3, designs=16)
     assert found.strength.shape == (6, 3)
     maps = found.maps(table[data["ids"]])
     np.testing.assert_allclose(maps.mean(axis=1), found.strength, rtol=1e-9)

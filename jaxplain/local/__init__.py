@@ -1,0 +1,1 @@
+"""Local surrogates: a linear model of the score near one input."""
