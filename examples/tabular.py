@@ -1,18 +1,23 @@
 """Which measurements make a tumour malignant, for a network and for a forest?
 
 Trains a network (Flax linen, optax) and a random forest (scikit-learn) on 30 measurements of 400
-breast tumours, and explains both on 169 others with Shapley values over the same backgrounds: the
-same line of code, once for a JAX function and once for a black box. Then a decision tree of depth 3
-is fitted to each model's answers. The data come with scikit-learn. Run with
+breast tumours, and explains both on 169 others with Shapley values against eight benign tumours:
+the same lines of code, once for a JAX function and once for a black box. Then a decision tree of
+depth 3 is fitted to the answers of each. The data come with scikit-learn. Run with
 
     python examples/tabular.py --out out
 
-which takes about a minute on two cores; `--quick` explains fewer tumours with fewer coalitions.
+which takes half a minute on two cores; `--quick` explains 20 tumours with fewer coalitions.
 
-- `network.png`, `forest.png`: all tumours at once, a point for each.
-- `one.png`: one tumour on which the two disagree most, measurement by measurement.
-- `importance.png`: mean magnitudes of both models, with standard errors over the tumours.
-- `tree.png`: the tree that stands for the forest, with its fidelity.
+- `all_network.png`, `all_forest.png`: all tumours at once. Both models are right, about 97.0% and
+  94.7% of the tumours, for other reasons: the network adds up what is high in anything, the forest
+  has steps, mostly in how large and how dented the worst cells are. The ranks of the importances in
+  `importance_network.png` and `importance_forest.png` have a correlation of 0.47.
+- `one_network.png`, `one_forest.png`: the tumour about which they disagree most. It is benign. Its
+  cells are dented, and the forest says malignant (0.62); in the network its high fractal dimension
+  weighs against that.
+- `tree_network.png`, `tree_forest.png`: trees that repeat each model, with R² of 0.87 and 0.88 on
+  tumours that they were not fitted to. Most of both is: a worst perimeter of more than about 110.
 """
 
 import argparse
@@ -55,10 +60,9 @@ class Table(NamedTuple):
 
 
 class Explained(NamedTuple):
-    """A model's Shapley values (N, 30), their standard errors, and its scores, in log-odds."""
+    """A model's Shapley values (N, 30), its scores (N,) and its background's mean, in log-odds."""
 
     values: np.ndarray
-    errors: np.ndarray
     scores: np.ndarray
     background: float
 
@@ -77,15 +81,12 @@ def load_table(seed: int = 0) -> Table:
     data = load_breast_cancer()
     order = np.random.default_rng(seed).permutation(len(data.target))
     tumours = Tumours(data.data[order].astype(np.float32), data.target[order] == 0)
-    fitted, others = (Tumours(*(part[rows] for part in tumours)) for rows in _split())
+    fitted = Tumours(*(part[:FITTED] for part in tumours))
+    others = Tumours(*(part[FITTED:] for part in tumours))
     return Table(fitted, others, [str(name) for name in data.feature_names])
 
 
-def _split() -> tuple[slice, slice]:
-    return slice(None, FITTED), slice(FITTED, None)
-
-
-def train_network(tumours: Tumours, *, steps: int = 300) -> Score:
+def train_network(tumours: Tumours, *, steps: int = 100) -> Score:
     """Fit the network with Adam; its score takes measurements in their own units."""
     mean, scale = tumours.values.mean(axis=0), tumours.values.std(axis=0)
     xs, labels = (tumours.values - mean) / scale, tumours.malignant.astype(np.float32)
@@ -106,27 +107,32 @@ def train_network(tumours: Tumours, *, steps: int = 300) -> Score:
         return jax.lax.scan(step, (params, optimizer.init(params)), length=steps)[0][0]
 
     params = fit(params)
-    return lambda x: Network().apply(params, (x - mean) / scale)
+
+    def network(x: jax.Array) -> jax.Array:
+        return Network().apply(params, (x - mean) / scale)
+
+    return network
 
 
 def train_forest(tumours: Tumours) -> Score:
     """Fit the forest; its score is a JAX function that calls scikit-learn back."""
-    forest = RandomForestClassifier(50, min_samples_leaf=3, random_state=0, n_jobs=1)
-    forest.fit(tumours.values, tumours.malignant)
-    probability = jaxplain.select(jaxplain.black_box(forest.predict_proba, outputs=(2,)))
+    trees = RandomForestClassifier(50, min_samples_leaf=3, random_state=0, n_jobs=1)
+    trees.fit(tumours.values, tumours.malignant)
+    probability = jaxplain.select(jaxplain.black_box(trees.predict_proba, outputs=(2,)))
 
-    def score(x: jax.Array) -> jax.Array:
+    def forest(x: jax.Array) -> jax.Array:
         # Log-odds add up better than probabilities; the forest may be quite certain.
         share = jnp.clip(probability(x, 1), 0.01, 0.99)
         return jnp.log(share / (1 - share))
 
-    return score
+    return forest
 
 
 def explain_tumours(score: Score, table: Table, count: int, samples: int) -> Explained:
-    """Shapley values of the first `count` tumours, averaged over tumours as backgrounds."""
+    """Shapley values of the first `count` tumours, averaged over benign ones as baselines."""
     xs = table.others.values[:count]
-    background = jnp.asarray(table.fitted.values[:BACKGROUNDS])
+    benign = table.fitted.values[~table.fitted.malignant]
+    background = jnp.asarray(benign[:BACKGROUNDS])
     attribution = jaxplain.kernel_shap(score, samples=samples)
     # One background after the other: the rows of one are enough to fill a batch.
     explain = jaxplain.over_baselines(attribution, chunk=1)
@@ -135,7 +141,7 @@ def explain_tumours(score: Score, table: Table, count: int, samples: int) -> Exp
     values = np.asarray(jax.jit(jax.vmap(explain))(xs, key=keys))
     scores = np.asarray(jax.jit(jax.vmap(score))(xs))
     mean = float(np.mean(jax.jit(jax.vmap(score))(background)))
-    return Explained(values, values.std(axis=0) / np.sqrt(count), scores, mean)
+    return Explained(values, scores, mean)
 
 
 def print_accuracy(name: str, score: Score, tumours: Tumours) -> None:
@@ -160,6 +166,19 @@ def draw_all(table: Table, found: Explained, name: str) -> Figure:
         table.others.values[:count],
         title=f"What speaks for malignant in the {name}, {count} tumours",
         xlabel="Shapley value, log-odds",
+    )
+
+
+def draw_importance(table: Table, found: Explained, name: str) -> Figure:
+    """Mean magnitudes, with their standard errors over the tumours."""
+    sizes = np.abs(found.values)
+    return plot.bars(
+        table.names,
+        sizes.mean(axis=0),
+        errors=sizes.std(axis=0) / np.sqrt(len(sizes)),
+        top=12,
+        title=f"How much each measurement moves the {name}",
+        xlabel="mean magnitude of Shapley values, log-odds",
     )
 
 
@@ -201,11 +220,16 @@ def main() -> None:
         print_accuracy(name, score, table.others)
         found[name] = explain_tumours(score, table, count, samples)
         print_sums(name, found[name])
-        save(draw_all(table, found[name], name), options.out / f"{name}.png")
+        save(draw_all(table, found[name], name), options.out / f"all_{name}.png")
+        save(draw_importance(table, found[name], name), options.out / f"importance_{name}.png")
     print_agreement(found["network"], found["forest"], table.names)
 
-    gaps = np.abs(found["network"].scores - found["forest"].scores)
-    row = int(np.argmax(gaps))
+    shares = [1 / (1 + np.exp(-found[name].scores)) for name in models]
+    row = int(np.argmax(np.abs(shares[0] - shares[1])))
+    print(
+        f"Tumour {row}: malignant with {shares[0][row]:.2f} for the network, {shares[1][row]:.2f}"
+    )
+    print("for the forest: nowhere do they disagree more.")
     for name in models:
         save(draw_one(table, found[name], row, name), options.out / f"one_{name}.png")
         report = jaxplain.surrogate(

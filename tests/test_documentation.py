@@ -30,7 +30,8 @@ MODULES = (
     "jaxplain.plot",
     "jaxplain.rules",
 )
-TABLES_OF_CONTENTS = {"jaxplain", "jaxplain.plot", "jaxplain.rules"}  # they only re-export
+# These only re-export.
+TABLES_OF_CONTENTS = {"jaxplain", "jaxplain.features", "jaxplain.plot", "jaxplain.rules"}
 
 
 def public(module: ModuleType) -> dict[str, Any]:

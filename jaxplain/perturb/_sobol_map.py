@@ -12,10 +12,10 @@ from .._call import explained, named
 from .._errors import check_chunk
 from .._tree import path_name
 from .._types import Argnums, Attribution, Info, Model, PyTree
-from ..features import grid as grid_labels
 from ._features import Partition
 from ._game import Game
 from ._mixing import check_mixable
+from ._partitions import grid as grid_labels
 from ._sobol import check_designs, check_exchanged, total_indices
 
 CELLS = 8

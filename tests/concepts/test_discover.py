@@ -188,7 +188,7 @@ def by_hand(found: Concepts, designs: int) -> tuple[np.ndarray, float]:
 def test_importance_and_error_by_hand() -> None:
     """Other ways to the score stay as they are, and the most important comes first."""
     found = of_around()
-    importance, error = by_hand(found, 8)
+    importance, error = by_hand(found, 16)
     np.testing.assert_allclose(found.importance, importance, rtol=1e-6)
     assert float(found.error) == pytest.approx(error, rel=1e-6)
     assert error > 0.05
