@@ -1,10 +1,36 @@
 """LIME: which superpixels make SqueezeNet see a cat, and how much of that is LIME's settings?
 
-Run with
+Explains a photograph of a cat as the authors' program does, and then varies what it leaves open:
+the score, the superpixels, the kernel, the number of samples, and how many superpixels a sample
+hides. (`moons.py` shows LIME on two features, where everything can be seen.) Run with
 
     python examples/superpixels.py --out out
 
-which takes about four minutes on two cores; `--quick` draws fewer samples.
+which takes five to ten minutes on two cores, most of them for the stability of up to 3000 samples;
+`--quick` draws fewer samples and takes one or two. What is seen:
+
+- The score is the log-odds of a house cat, the five classes together. LIME was made for
+  probabilities, but a probability has one value for all pictures that are no cats, and most samples
+  are none: from the same samples, the local model of the log-odds has an R² of 0.64, that of the
+  probability 0.40, and it gives the picture with everything hidden a probability of -0.29. Even of
+  the log-odds, the local model predicts 0.6 for the photograph, where the network says 4.7.
+- `superpixels.png`: the cheek below the eye, the inside of the eye and the bridge of the nose say
+  "cat". By SLIC's superpixels it is the brow with the rim of the eye, then the way from the eye
+  down to the nose, and both irises: the borders decide what can be found.
+- `widths.png`: half of the superpixels are hidden in LIME's samples, and none of these is close to
+  the photograph. So widths from 0.2 upwards change little, and the R² is 0.62 for the largest.
+  Narrower ones leave few samples: at 0.09 the R² is 0.81, with errors more than twice as large, and
+  from 0.05 downwards there are fewer than two effective samples, all coefficients go to zero by the
+  ridge's penalty, and the standard errors with them. What helps is to hide less: if nine in ten
+  are kept, the R² is 0.91 and the prediction about 5 at all widths, and the cheek has 3.17 where
+  LIME's own samples give it 1.70. Hidden alone it takes 2.27 (diamonds). Over all superpixels,
+  coefficients correlate with that by 0.90 instead of 0.63.
+- `path.png`, `simpler.png`: by the lasso, there is no simple explanation of this score: an R² of
+  0.20 with 5 superpixels, 0.40 with 10, 0.57 with 20. Some of that is the lasso's shrinking.
+- `stability.png`: of the top five, two explanations of 100 samples with different keys share 44 %,
+  of 1000 84 %, of 3000 92 %. Their 95 % intervals overlap always, at 100 samples too, where they
+  are wide: that index alone says little. Of 1000 samples, a coefficient has a standard deviation of
+  0.08 over keys, as its standard error told from one key (0.09); at the width of 0.1 it has 0.13.
 """
 
 import argparse
@@ -22,8 +48,6 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from saturation import FAINT, INK, SOFT, tidy
 from skimage.segmentation import find_boundaries
-from sklearn.datasets import make_moons
-from sklearn.neural_network import MLPClassifier
 
 import jaxplain
 from jaxplain import plot
@@ -294,7 +318,7 @@ def draw_widths(
     diamond = Line2D([], [], color=SOFT, marker="D", markersize=5, linestyle="")
     panels["half"].legend(
         handles=[diamond],
-        labels=["fall of the score if it alone is hidden"],
+        labels=["fall if it alone is hidden"],
         loc="upper right",
         frameon=False,
         fontsize=8,
@@ -380,7 +404,7 @@ def draw_stability(widths: np.ndarray, counts: np.ndarray, found: jaxplain.Stabi
         left.plot(
             counts,
             found.coefficients[i],
-            linestyle=(4 * i, (4, 4)),
+            linestyle=(2 * i, (2, 2)),
             color=color,
             label=f"overlapping intervals (CSI), {label}",
         )
@@ -485,117 +509,17 @@ def photograph(out: Path, *, quick: bool) -> None:
     wrote(draw_stability(some, counts, found), out / "stability.png")
 
 
-# ------------------------------------------------------------------------------ two features
-
-PLANE_WIDTHS = (0.15, 1.06, 5.0)
-"""The second is the default of `lime_tabular` for two features, 0.75 √2."""
-
-POINT = np.array([0.6, 0.25], np.float32)
-SIDES = ("#2c66b8", "#e0952b")
-
-
-class Plane(NamedTuple):
-    """A network on two features, and what LIME asked and found.
-
-    Attributes:
-        network: It tells two moons apart.
-        table: The mean and the standard deviation of each feature.
-        asked: The samples, (N, 2), the point itself first.
-        info: The local models, one for each width.
-    """
-
-    network: MLPClassifier
-    table: jaxplain.TableStatistics
-    asked: np.ndarray
-    info: jaxplain.Info
-
-    def distances(self) -> np.ndarray:
-        """From the point, in standard deviations, (N,)."""
-        return np.linalg.norm((self.asked - POINT) / self.table.scale, axis=1)
-
-    def local(self, i: int, values: np.ndarray) -> np.ndarray:
-        """The probability that local model `i` gives values (..., 2)."""
-        rows = (values - self.table.mean) / self.table.scale
-        return float(self.info.intercept[i]) + rows @ np.asarray(self.info.values[i])
-
-
-def two_moons(*, samples: int) -> Plane:
-    """Train a network on two moons, and explain a point with several kernel widths."""
-    data, classes = make_moons(400, noise=0.2, random_state=0)
-    network = MLPClassifier((32, 32), learning_rate_init=0.01, max_iter=500, random_state=0)
-    network.fit(data, classes)
-    asked = []
-
-    def predict(rows: np.ndarray) -> np.ndarray:
-        asked.append(rows)
-        return network.predict_proba(rows)[:, 1]
-
-    f = jaxplain.black_box(predict)
-    table = jaxplain.table_statistics(data, discretize=None)
-
-    def fit(width: jax.Array) -> jaxplain.Info:
-        lime = jaxplain.lime_tabular(
-            f, table, around="input", samples=samples, kernel_width=width, info=True
-        )
-        return lime(POINT, key=KEY)[1]
-
-    info = jax.block_until_ready(jax.jit(jax.vmap(fit))(jnp.array(PLANE_WIDTHS)))
-    print(
-        f"Two moons: the network tells {network.score(data, classes):.1%} right, and was asked "
-        f"{f.evaluations} times for {len(PLANE_WIDTHS)} widths."
-    )
-    return Plane(network, table, np.concatenate(asked), info)
-
-
-def draw_plane(plane: Plane) -> Figure:
-    """Draw decision regions, weighted samples, and where each local model changes its mind."""
-    horizontal, vertical = np.meshgrid(np.linspace(-1.7, 2.7, 240), np.linspace(-1.3, 1.8, 200))
-    places = np.stack([horizontal, vertical], axis=-1)
-    likely = plane.network.predict_proba(places.reshape(-1, 2))[:, 1].reshape(horizontal.shape)
-    own, *_ = answers = plane.network.predict_proba(plane.asked)[:, 1]
-    colors = np.where(answers > 0.5, SIDES[1], SIDES[0])
-    figure = Figure(figsize=(12, 3.3), dpi=150, layout="constrained")
-    for i, axes in enumerate(figure.subplots(1, len(PLANE_WIDTHS), sharey=True)):
-        axes.contourf(horizontal, vertical, likely, [0, 0.5, 1], colors=SIDES, alpha=0.16)
-        axes.contour(horizontal, vertical, likely, [0.5], colors=[FAINT], linewidths=1.5)
-        weights = np.exp(-((plane.distances() / PLANE_WIDTHS[i]) ** 2) / 2)
-        drawn = np.s_[:1500]  # of the samples, so that they can be told apart
-        sizes = 20 * weights[drawn]
-        axes.scatter(*plane.asked[drawn].T, s=sizes, c=colors[drawn], alpha=0.6, linewidths=0)
-        local = plane.local(i, places)
-        axes.contour(horizontal, vertical, local, [0.5], colors=[INK], linestyles="--")
-        axes.plot(*POINT, "P", color=INK, markersize=8, markeredgecolor="white")
-        axes.set(xlim=(-1.7, 2.7), ylim=(-1.3, 1.8))
-        axes.set_aspect("equal")
-        bare(axes, f"width {PLANE_WIDTHS[i]:g}: R² {plane.info.fidelity[i]:.2f}")
-        first, second = plane.info.values[i]
-        print(
-            f"  width {PLANE_WIDTHS[i]:.2f}: R² {plane.info.fidelity[i]:.2f}, coefficients "
-            f"{first:+.3f} and {second:+.3f}, local prediction {plane.info.prediction[i]:.2f}, "
-            f"probability {own:.2f}"
-        )
-    handles = [
-        Line2D([], [], color=INK, marker="P", markersize=9, linestyle="", label="explained"),
-        Line2D([], [], color=SIDES[0], marker="o", linestyle="", label="sample, by its weight"),
-        Line2D([], [], color=FAINT, label="the network's boundary"),
-        Line2D([], [], color=INK, linestyle="--", label="the local model's"),
-    ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
-    return figure
-
-
 def wrote(figure: Figure, path: Path) -> None:
     """Save a figure, and say so."""
     print(f"Wrote {plot.save(figure, path)}", flush=True)
 
 
 def main() -> None:
-    """Explain the cat, vary what LIME leaves open, and draw LIME on two features."""
+    """Explain the cat, and vary what LIME leaves open."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the figures")
     parser.add_argument("--quick", action="store_true", help="fewer samples")
     options = parser.parse_args()
-    wrote(draw_plane(two_moons(samples=5000)), options.out / "boundary.png")
     photograph(options.out, quick=options.quick)
 
 

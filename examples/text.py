@@ -14,19 +14,18 @@ same folder; `--quick` takes 200 snippets, fewer sentences and fewer samples.
 - `words.png`: six sentences by Shapley values, exact up to 12 words, and by LIME. The rank
   correlation of the two is 0.82 to 0.97. LIME says itself when not to believe it: its fidelity is
   0.94 for "I loved every minute of this wonderful film.", and 0.13 for "This is not a bad film.",
-  where no weighted sum of words does what the network does. In "Not bad at all." both words speak
-  for the film, "not" by +1.05 and "bad" by +0.39: a pair's gain is shared. Even the full stop
-  gets up to +0.63, for a sentence without its end is another sentence.
+  near which no weighted sum of words does what the network does. In "Not bad at all." both words
+  speak for the film, "not" by +1.05 and "bad" by +0.39: what a pair gains is shared.
 - `negation.png`: k-SII of pairs of words. Does the network understand negation? Half. "not" and
   "bad" do +2.30 more together than alone, "not" and "good" -0.84, "never" and "dull" +1.29: the
-  signs are right. But alone the negations are themselves bad words, from -1.09 to -1.74, so that
-  the pairs only just cancel: "This is not a bad film." has a logit of -0.14, and "This is never a
-  dull film." has -1.72, as bad as without "never", -1.74.
-- `removal.png`: what it means that a word is missing. With `[MASK]` for the words of "I loved every
-  minute of this wonderful film." the network guesses a sentence, and gives it -0.72; with `[PAD]`,
-  `[UNK]`, or words hidden from attention, +0.20 to +0.26. "loved" and "wonderful" come first each
-  time, the others change: "minute" has 0.00, or -0.33 to -0.68, the full stop +0.63, or -0.21 to
-  -0.30. Rank correlations with `[MASK]` are 0.57 to 0.70: choose what is meant, and say so.
+  signs are right. But alone the negations are themselves bad words, from -1.09 to -1.74, and little
+  or nothing is left: "This is not a bad film." has a logit of -0.14, and -1.92 without "not", but
+  "This is never a dull film." has -1.72, and -1.74 without "never".
+- `removal.png`: what it means that a word is missing. With `[MASK]` for all words of "I loved every
+  minute of this wonderful film." the logit is -0.72; with `[PAD]`, `[UNK]`, or words hidden from
+  attention, it is +0.20 to +0.26. "loved" and "wonderful" come first each time, the others change:
+  "minute" has 0.01, or -0.33 to -0.68, the full stop +0.63, or -0.21 to -0.29. Rank correlations
+  with `[MASK]` are 0.57 to 0.70: choose what is meant, and say so.
 - `repeated.png`: take one word away from "Terrible, terrible film.", and the other says the same.
   Ablation gives them -0.42 and -0.64, where the one in "Terrible film." has -3.20; all its values
   sum to -0.49, though the words move the logit by -1.86. Shapley values give -1.16 and -1.12. Not
@@ -312,17 +311,29 @@ def draw_grouped(axes: Axes, words: Sequence[str], found: Mapping[str, np.ndarra
     for row, ((name, values), color) in enumerate(zip(found.items(), COLORS, strict=False)):
         places = np.arange(len(words)) + (row - (len(found) - 1) / 2) * height
         axes.barh(places, values, 0.88 * height, color=color, label=name)
+        for place, value in zip(places, values, strict=True):
+            side = -1 if value < 0 else 1
+            axes.annotate(
+                f"{value:+.2f}",
+                (value, place),
+                xytext=(3 * side, 0),
+                textcoords="offset points",
+                ha="left" if side > 0 else "right",
+                va="center",
+                fontsize=6.5,
+                color=SOFT,
+            )
     axes.axvline(0, color=SOFT, linewidth=0.8)
     axes.set_ylim(len(words) - 0.5, -0.5)
     tidy(axes)
     axes.set_yticks(range(len(words)), words)
     axes.tick_params(axis="y", labelsize=10, labelcolor=INK, length=0)
-    axes.margins(x=0.05)
+    axes.margins(x=0.12)  # room for the numbers
 
 
 def draw_removals(sentence: Sentence, found: Mapping[str, tuple[np.ndarray, float]]) -> Figure:
     """Draw the Shapley values of one sentence by how words are removed."""
-    height = 0.55 * len(sentence.words) + 1.2
+    height = 0.6 * len(sentence.words) + 1.4
     figure = Figure(figsize=(7.5, height), dpi=150, layout="constrained")
     axes = figure.subplots()
     draw_grouped(axes, sentence.words, {name: values for name, (values, _) in found.items()})
@@ -357,7 +368,7 @@ def draw_repeated(
     sentences: Sequence[Sentence], found: Sequence[Mapping[str, np.ndarray]]
 ) -> Figure:
     """Draw one panel a sentence, with one scale."""
-    figure = Figure(figsize=(4.0 * len(sentences), 4.0), dpi=150, layout="constrained")
+    figure = Figure(figsize=(4.2 * len(sentences), 4.2), dpi=150, layout="constrained")
     panels = figure.subplots(1, len(sentences), squeeze=False, sharex=True)[0]
     # Comparable lengths: all panels have one scale.
     for axes, sentence, values in zip(panels, sentences, found, strict=True):
