@@ -141,6 +141,7 @@ def defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         jax.config.update(name, value)
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("defaults")
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
 def test_code_of_page_runs_and_prints_what_the_page_shows(path: Path) -> None:

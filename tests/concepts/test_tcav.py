@@ -121,6 +121,7 @@ def found(statistic: str = "magnitude") -> ConceptReport:
     return test(case.striped, 0, key=KEY)
 
 
+@pytest.mark.thorough
 def test_planted_concept_is_found_and_an_unrelated_one_is_not() -> None:
     report = found()
     assert report.verdicts == ("raises the score", "lowers the score", "not significant")
@@ -292,17 +293,20 @@ def accepted(share: float) -> tuple[float, float]:
     return scipy.stats.binom.interval(0.999, 200, share)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("level", [0.05, 0.25, 0.5])
 def test_random_concepts_are_significant_as_often_as_the_level_says(level: float) -> None:
     low, high = accepted(level)
     assert low <= np.sum(null_p_values(3, 19)["p"] <= level + 1e-9) <= high
 
 
+@pytest.mark.thorough
 def test_random_concepts_are_told_no_better_than_the_level_says() -> None:
     """Accuracies tie, which makes the test more careful."""
     assert np.sum(null_p_values(3, 19)["p_accuracy"] <= 0.05 + 1e-9) <= accepted(0.05)[1]
 
 
+@pytest.mark.thorough
 def test_t_test_calls_random_concepts_significant() -> None:
     assert np.sum(null_p_values(20, 1)["p_t_test"] <= 0.05) > accepted(0.05)[1]
 

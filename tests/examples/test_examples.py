@@ -42,7 +42,7 @@ def run(name: str, folder: Path, *options: str) -> Run:
         env=environment,
         capture_output=True,
         encoding="utf-8",
-        timeout=300,
+        timeout=1800,  # against hanging; a busy machine takes minutes for some
     )
     assert process.returncode == 0, process.stderr
     return Run(process.stdout, folder)

@@ -57,6 +57,7 @@ KINDS = {  # how many places there are, of which kinds
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", NETWORKS)
 def test_top_of_bottom_is_the_function_at_every_place(name: str) -> None:
     """With the value that is there, `top` is `f`; with any other one, it is not."""
