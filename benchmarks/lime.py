@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from lime import lime_image
 
+from jaxplain import lime
 from jaxplain._batch import stack
 from jaxplain.baselines import segment_mean
 from jaxplain.local._kernels import DISTANCES, weigh
-from jaxplain.local._lime import lime
+from jaxplain.local._model import LocalModel
 from jaxplain.local._moments import Design
-from jaxplain.local._surrogate import Surrogate
 
 from ._contest import Size, size_name
 from ._harness import Effort, check_agreement, fastest, search, take_turns
@@ -108,7 +108,7 @@ def difference(m: Model, theirs: Theirs, hidden: jax.Array, size: Size) -> float
     def fit(rows: jax.Array) -> jax.Array:
         distances = jax.vmap(lambda row: DISTANCES["cosine"](row, rows[0]))(rows)
         scores = stack(score, rows, chunk=size)
-        return Surrogate().fit(Design.given(rows), scores, weigh(distances, "lime", 0.25)).values
+        return LocalModel().fit(Design.given(rows), scores, weigh(distances, "lime", 0.25)).values
 
     return check_agreement(fit(rows), coefficients, TOLERANCE)
 

@@ -13,8 +13,7 @@ import numpy as np
 import shap
 import torch
 
-from jaxplain.shapley._kernel import kernel_shap
-from jaxplain.shapley._sampling import shapley_sampling
+from jaxplain import kernel_shap, shapley_sampling
 
 from . import _twins
 from ._contest import Size, size_name

@@ -15,10 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxplain import ablation, lrp, rules, select
-from jaxplain._black_box import black_box
-from jaxplain.local._lime import lime
-from jaxplain.shapley._kernel import kernel_shap
+from jaxplain import ablation, black_box, kernel_shap, lime, lrp, rules, select
 
 draw = np.random.default_rng(11).normal
 X, WEIGHTS = draw(size=(4,)), draw(size=(4, 3))
@@ -427,9 +424,7 @@ def test_one_core_is_enough() -> None:
 import os
 os.sched_setaffinity(0, list(os.sched_getaffinity(0))[:1])
 import jax, jax.numpy as jnp
-from jaxplain._black_box import black_box
-from jaxplain.shapley._kernel import kernel_shap
-from jaxplain.local._lime import lime
+from jaxplain import black_box, kernel_shap, lime
 box = black_box(lambda rows: rows.sum(axis=1))
 run = jax.jit(lambda xs: jax.vmap(box)(xs * 2) + jax.vmap(box)(xs * 3))
 for i in range(5):

@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 import scipy.ndimage
 
-from jaxplain import baselines, features
-from jaxplain.perturb._ablation import ablation
+from jaxplain import ablation, baselines, features
 
 rng = np.random.default_rng(0)
 PICTURE = rng.normal(size=(5, 7, 3))

@@ -25,8 +25,8 @@ from ._kernels import (
     flat,
     weigh,
 )
+from ._model import LocalFit, LocalModel, checks_of
 from ._moments import Design
-from ._surrogate import LocalFit, Surrogate, checks_of
 
 SAMPLINGS = ("independent", "sizes")
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -146,7 +146,7 @@ def lime(
     check_real("keep_probability", keep_probability, low=0, high=1)
     check_chunk(chunk)
     partition = Partition.checked(groups, along, features)
-    surrogate = Surrogate.checked(solver, penalty, selection, keep)
+    surrogate = LocalModel.checked(solver, penalty, selection, keep)
 
     def explain(
         *args: Any,

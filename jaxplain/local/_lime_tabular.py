@@ -17,8 +17,8 @@ from .._tree import widen
 from .._types import Argnums, Attribution, Model, Scalar
 from ._kernels import DISTANCES, Distance, Kernel, check_distance, check_kernel, weigh
 from ._lime import info_of, warn_of
+from ._model import LocalModel
 from ._moments import Design
-from ._surrogate import Surrogate
 from ._table import Discretize, TableStatistics, table_statistics
 
 CENTRES = ("mean", "input")
@@ -113,7 +113,7 @@ def lime_tabular(
             "around='input' has no meaning with bins, which are drawn as often as they occur in "
             "the data: give discretize=None too."
         )
-    surrogate = Surrogate.checked(solver, penalty, selection, keep)
+    surrogate = LocalModel.checked(solver, penalty, selection, keep)
     count = len(statistics.mean)
     surrogate.check_enough(samples, count)
     width = 0.75 * count**0.5 if kernel_width is None else kernel_width

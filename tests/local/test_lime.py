@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 
 import jaxplain
-from jaxplain.local._lime import lime, lime_settings
-from jaxplain.local._lime_path import lime_path
+from jaxplain import lime, lime_path, lime_settings
 from jaxplain.local._reweighted import check_probabilities
 
 draw = np.random.default_rng(4).normal

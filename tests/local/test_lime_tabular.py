@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from jaxplain.local._lime_tabular import _Sampler, lime_tabular
-from jaxplain.local._table import TableStatistics, table_statistics
+from jaxplain import TableStatistics, lime_tabular, table_statistics
+from jaxplain.local._lime_tabular import _Sampler
 
 rng = np.random.default_rng(2)
 ROWS = 200

@@ -10,9 +10,9 @@ import lime_references as reference
 import numpy as np
 import pytest
 
+from jaxplain.local._model import LocalFit, LocalModel
 from jaxplain.local._moments import Design, moments
 from jaxplain.local._selection import select_features
-from jaxplain.local._surrogate import LocalFit, Surrogate
 
 rng = np.random.default_rng(3)
 SAMPLES, COUNT = 90, 7
@@ -29,7 +29,7 @@ def fits(rows: Any, scores: Any, weights: Any, penalty: Any) -> dict[str, LocalF
     """Every solver, in one compiled function."""
     design, chance = Design.given(rows), jax.nn.sigmoid(scores - 5)
     return {
-        solver: Surrogate(solver, penalty).fit(
+        solver: LocalModel(solver, penalty).fit(
             design, chance if solver == "logistic" else scores, weights, errors=True
         )
         for solver in ("ridge", "lasso", "logistic")
@@ -79,9 +79,9 @@ def test_blocks_change_nothing() -> None:
     @jax.jit
     def in_blocks(scores: Any, weights: Any) -> Any:
         design = Design(lambda number: jnp.asarray(ROWS)[number], SAMPLES, 7)
-        fit = Surrogate("ridge", 2.0).fit(design, scores, weights, errors=True)
+        fit = LocalModel("ridge", 2.0).fit(design, scores, weights, errors=True)
         chances = jax.nn.sigmoid(scores - 5)
-        return fit, Surrogate("logistic", 2.0).fit(design, chances, weights, errors=True)
+        return fit, LocalModel("logistic", 2.0).fit(design, chances, weights, errors=True)
 
     found = in_blocks(jnp.asarray(SCORES), jnp.asarray(WEIGHTS))
     for fit, solver in zip(found, ("ridge", "logistic"), strict=True):
@@ -105,7 +105,7 @@ def test_standard_errors() -> None:
 def test_standard_errors_are_honest(solver: str) -> None:
     """Over many sets of samples, they are the deviation of the coefficients."""
     count, samples = 4, 250
-    surrogate = Surrogate(solver, {"ridge": 1.0, "lasso": 0.02, "logistic": 1.0}[solver])
+    surrogate = LocalModel(solver, {"ridge": 1.0, "lasso": 0.02, "logistic": 1.0}[solver])
 
     @jax.jit
     @jax.vmap
@@ -195,7 +195,7 @@ def test_derivatives(solver: str) -> None:
 
     @jax.jit
     def loss(scores: Any, weights: Any, penalty: Any) -> Any:
-        fit = Surrogate(solver, penalty, "auto", 5).fit(design, scores, weights, errors=True)
+        fit = LocalModel(solver, penalty, "auto", 5).fit(design, scores, weights, errors=True)
         return jnp.sum(fit.values**3) + fit.intercept + fit.fidelity + fit.standard_error[0]
 
     slopes = jax.jit(jax.grad(loss, argnums=(0, 1, 2)))(*start)

@@ -12,11 +12,8 @@ import pytest
 from scipy import stats
 
 import jaxplain
+from jaxplain import Info, lime, stability, top_features
 from jaxplain._call import named
-from jaxplain._types import Info
-from jaxplain.local._lime import lime
-from jaxplain.local._stability import stability
-from jaxplain.perturb._top_features import top_features
 
 draw = np.random.default_rng(6).normal
 X, KEY = draw(size=(2, 3)), jax.random.key(1)

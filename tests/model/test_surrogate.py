@@ -11,8 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxplain._black_box import black_box
-from jaxplain.model._surrogate import surrogate
+from jaxplain import black_box, surrogate
 from jaxplain.plot._tree import tree as draw_tree
 
 KEY = jax.random.key(3)

@@ -10,8 +10,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxplain.perturb._ablation import ablation
-from jaxplain.perturb._occlusion import occlusion
+from jaxplain import ablation, occlusion
 
 REASON = 'needs the peers extra: pip install "jaxplain[peers]"'
 torch = pytest.importorskip("torch", reason=REASON)

@@ -10,12 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxplain import lime_settings, table_statistics
 from jaxplain.baselines import segment_mean
 from jaxplain.local._kernels import DISTANCES, INPUT_DISTANCES, weigh
-from jaxplain.local._lime import lime_settings
+from jaxplain.local._model import LocalFit, LocalModel
 from jaxplain.local._moments import Design
-from jaxplain.local._surrogate import LocalFit, Surrogate
-from jaxplain.local._table import table_statistics
 
 REASON = 'needs the peers extra: pip install "jaxplain[peers]"'
 
@@ -40,7 +39,7 @@ def fitted(rows: Any, scores: Any, width: float, distance: Any, **options: Any) 
     def fit(rows: Any, scores: Any) -> Any:
         measure = DISTANCES[distance] if isinstance(distance, str) else distance
         weights = weigh(jax.vmap(lambda row: measure(row, rows[0]))(rows), "lime", width)
-        return Surrogate.checked(**settings).fit(Design.given(rows), scores, weights)
+        return LocalModel.checked(**settings).fit(Design.given(rows), scores, weights)
 
     return fit(jnp.asarray(rows, float), jnp.asarray(scores, float))
 
@@ -207,7 +206,7 @@ def test_captum() -> None:
         distance = INPUT_DISTANCES[settings["distance"]]
         distances = jax.vmap(lambda row: distance(row, jnp.asarray(PICTURE.ravel())))(inputs)
         weights = weigh(distances, "lime", settings["kernel_width"])
-        surrogate = Surrogate.checked(
+        surrogate = LocalModel.checked(
             settings["solver"], settings["penalty"], settings["selection"], None
         )
         return surrogate.fit(Design.given(rows), scores, weights)

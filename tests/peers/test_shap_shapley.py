@@ -11,12 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxplain import over_baselines
+from jaxplain import exact_shapley, kernel_shap, over_baselines, shapley_sampling
 from jaxplain.shapley._coalitions import kernel_design, pack, unpack
 from jaxplain.shapley._constrained import Pairs, fit_pairs
-from jaxplain.shapley._exact import exact_shapley
-from jaxplain.shapley._kernel import kernel_shap
-from jaxplain.shapley._sampling import shapley_sampling
 
 REASON = 'needs the peers extra: pip install "jaxplain[peers]"'
 torch = pytest.importorskip("torch", reason=REASON)

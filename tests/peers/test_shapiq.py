@@ -9,8 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxplain.shapley._interactions import shapley_interactions
-from jaxplain.shapley._owen import owen
+from jaxplain import owen, shapley_interactions
 
 shapiq = pytest.importorskip(
     "shapiq", reason='needs the peers extra: pip install "jaxplain[peers]"'

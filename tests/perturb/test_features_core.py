@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxplain.perturb._ablation import ablation
+from jaxplain import ablation
 from jaxplain.perturb._features import Features, Partition
 from jaxplain.perturb._game import Game
 

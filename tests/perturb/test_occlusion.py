@@ -11,8 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxplain import over_baselines
-from jaxplain.perturb._occlusion import occlusion
+from jaxplain import occlusion, over_baselines
 
 draw = np.random.default_rng(3).normal
 X, BASE, WEIGHTS = draw(size=(5, 6, 2)), draw(size=(5, 6, 2)), draw(size=(5, 6, 2))

@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxplain.perturb._permutation import _partners, permutation_importance
+from jaxplain import permutation_importance
+from jaxplain.perturb._permutation import _partners
 
 rng = np.random.default_rng(6)
 N, REPEATS = 7, 3

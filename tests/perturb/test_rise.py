@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 from skimage.transform import resize
 
-from jaxplain import over_baselines
-from jaxplain.perturb._rise import rise
+from jaxplain import over_baselines, rise
 
 rng = np.random.default_rng(5)
 X, BASE, WEIGHTS = rng.normal(size=(3, 5, 6, 2))

@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 import scipy.stats.qmc
 
-from jaxplain import over_baselines
-from jaxplain.perturb._sobol_map import sobol
+from jaxplain import over_baselines, sobol
 
 rng = np.random.default_rng(2)
 X, BASE, WEIGHTS = rng.normal(size=(3, 5, 6, 2))

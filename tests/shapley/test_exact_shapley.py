@@ -12,10 +12,7 @@ import numpy as np
 import pytest
 from shapley_references import by_orders, by_subsets, play
 
-from jaxplain import over_baselines, select
-from jaxplain.shapley._exact import exact_shapley
-from jaxplain.shapley._kernel import kernel_shap
-from jaxplain.shapley._sampling import shapley_sampling
+from jaxplain import exact_shapley, kernel_shap, over_baselines, select, shapley_sampling
 
 draw = np.random.default_rng(3).normal
 WEIGHTS = draw(size=(6, 3))

@@ -14,8 +14,7 @@ import numpy as np
 import pytest
 from shapley_references import by_subsets, features_of, play
 
-from jaxplain import over_baselines, select
-from jaxplain.shapley._interactions import shapley_interactions
+from jaxplain import over_baselines, select, shapley_interactions
 from jaxplain.shapley._pairs import _zigzag
 
 Array = np.ndarray

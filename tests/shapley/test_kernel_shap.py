@@ -20,6 +20,7 @@ from shapley_references import (
     play,
 )
 
+from jaxplain import kernel_shap
 from jaxplain.shapley._coalitions import (
     half_of_subsets,
     kernel_design,
@@ -29,7 +30,6 @@ from jaxplain.shapley._coalitions import (
     random_subset,
     unpack,
 )
-from jaxplain.shapley._kernel import kernel_shap
 
 draw = np.random.default_rng(6).normal
 KEY = jax.random.key(0)

@@ -14,8 +14,7 @@ import numpy as np
 import pytest
 from shapley_references import by_subsets, of_order, play
 
-from jaxplain import over_baselines, select
-from jaxplain.shapley._owen import owen
+from jaxplain import over_baselines, owen, select
 
 Array = np.ndarray
 

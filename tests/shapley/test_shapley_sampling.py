@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from shapley_references import by_subsets, of_order, play
 
-from jaxplain.shapley._sampling import shapley_sampling
+from jaxplain import shapley_sampling
 
 draw = np.random.default_rng(8).normal
 KEY = jax.random.key(0)

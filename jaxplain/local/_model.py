@@ -50,7 +50,7 @@ class LocalFit(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Surrogate:
+class LocalModel:
     """How a local model is fitted."""
 
     solver: str = "ridge"
@@ -59,7 +59,9 @@ class Surrogate:
     keep: int | None = None
 
     @staticmethod
-    def checked(solver: str, penalty: Scalar | None, selection: str, keep: int | None) -> Surrogate:
+    def checked(
+        solver: str, penalty: Scalar | None, selection: str, keep: int | None
+    ) -> LocalModel:
         """Raise unless all options are known."""
         check_choice("solver", solver, PENALTIES)
         check_choice("selection", selection, SELECTIONS)
@@ -71,7 +73,9 @@ class Surrogate:
                     f"keep={keep} features are to be kept, but selection='none' keeps all: choose "
                     "selection='auto', or leave out keep=."
                 )
-        return Surrogate(solver, PENALTIES[solver] if penalty is None else penalty, selection, keep)
+        return LocalModel(
+            solver, PENALTIES[solver] if penalty is None else penalty, selection, keep
+        )
 
     def check_enough(self, samples: int, count: int) -> None:
         """Raise if as many coefficients as samples would be fitted without a penalty."""
