@@ -44,13 +44,14 @@ def total_indices(
     numbers = jnp.arange(designs * (count + 2), dtype=jnp.int32)
     scores: jax.Array = widen(stack(masked, numbers, chunk=chunk))
     own, others = scores[: 2 * designs], scores[2 * designs :].reshape(count, designs)
-    # Squares are taken of shares of the largest distance: those of tiny scores underflow.
+    # Squares are taken of shares of the largest distance: those of tiny scores underflow. Which
+    # distance that is makes no difference to the indices, so nor does its derivative.
     centred = own - jnp.mean(own)
-    scale = jnp.max(jnp.abs(centred))
+    scale = jax.lax.stop_gradient(jnp.max(jnp.abs(centred)))
     variance = jnp.mean(quotient(centred, scale, 0.0) ** 2)
     moved = quotient(own[None, :designs] - others, scale, 0.0)
     indices = quotient(jnp.mean(moved**2, axis=1) / 2, variance, 0.0)
-    rounding = 16 * precision(scores.dtype).eps * jnp.max(jnp.abs(own))
+    rounding = 16 * precision(scores.dtype).eps * jax.lax.stop_gradient(jnp.max(jnp.abs(own)))
     return jnp.where(scale > rounding, indices, jnp.where(jnp.isnan(scale), scale, 0))
 
 
