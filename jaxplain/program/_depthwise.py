@@ -27,7 +27,7 @@ _MOST_PLACES = 64
 def run_fast(equation: Equation, operands: Sequence[Any]) -> Sequence[Any]:
     """As `Equation.run`, to be differentiated backwards; on a CPU faster where it is depthwise."""
     if is_depthwise(equation) and jax.default_backend() == "cpu":
-        return [depthwise(equation, operands)]
+        return [depthwise(equation, operands, backwards=True)]
     return equation.run(operands)
 
 
@@ -50,8 +50,11 @@ def is_depthwise(equation: Equation) -> bool:
     )
 
 
-def depthwise(equation: Equation, operands: Sequence[Any]) -> jax.Array:
-    """The same convolution: at each place of the window a shifted picture times one weight."""
+def depthwise(equation: Equation, operands: Sequence[Any], *, backwards: bool = False) -> jax.Array:
+    """The same convolution: at each place of the window a shifted picture times one weight.
+
+    With `backwards` it has a derivative of its own, fast, and for reverse mode alone.
+    """
     params = equation.eqn.params
     numbers = params["dimension_numbers"]
     batch, feature, *space = numbers.lhs_spec
@@ -61,7 +64,7 @@ def depthwise(equation: Equation, operands: Sequence[Any]) -> jax.Array:
     geometry = _Geometry(params["padding"], params["window_strides"], params["rhs_dilation"])
     batch, feature, *space = numbers.out_spec
     back = np.argsort((batch, *space, feature))
-    result = _filter(picture, kernel, geometry)
+    result = (_filter if backwards else _filter.fun)(picture, kernel, geometry)
     return jax.lax.transpose(result, tuple(int(axis) for axis in back))
 
 

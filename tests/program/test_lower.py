@@ -37,7 +37,8 @@ PROGRAMS: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
         ),
         (X,),
     ),
-    "depthwise": (lambda x: conv(x, array(3, 3, 1, 8), feature_group_count=4, **NHWC), (X,)),
+    "grouped": (lambda x: conv(x, array(3, 3, 1, 8), feature_group_count=4, **NHWC), (X,)),
+    "depthwise": (lambda x: conv(x, array(3, 3, 1, 4), feature_group_count=4, **NHWC), (X,)),
     "one axis": (
         lambda x: conv(
             x, array(3, 4, 5), window_strides=(1,), dimension_numbers=("NWC", "WIO", "NCW")
@@ -106,6 +107,16 @@ def test_gradient_in_a_loop_has_only_fast_layouts() -> None:
     canonical = jax.lax.ConvDimensionNumbers((0, 3, 1, 2), (3, 2, 0, 1), (0, 3, 1, 2))
     assert layouts(gradient) - {canonical}  # what JAX makes of it
     assert layouts(lower(gradient)) == {canonical}
+
+
+def test_depthwise_convolutions_are_gone_and_have_derivatives_in_both_modes() -> None:
+    fn = PROGRAMS["depthwise"][0]
+    equations = jax.make_jaxpr(lower(fn))(X).eqns
+    assert all(eqn.primitive is not jax.lax.conv_general_dilated_p for eqn in equations)
+    direction = array(*X.shape)
+    expected = jax.jit(lambda x: jax.jvp(fn, (x,), (direction,)))(X)
+    lowered = jax.jit(lambda x: jax.jvp(lower(fn), (x,), (direction,)))(X)
+    chex.assert_trees_all_close(lowered, expected, rtol=1e-12, atol=1e-12)
 
 
 def test_vmap_of_lowered_and_lowered_of_vmap() -> None:
