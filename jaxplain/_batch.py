@@ -43,7 +43,7 @@ def weighted_sum(
         values = jax.vmap(fn)(nodes)
         return cast_like(_dot(weights, values), values)
 
-    nodes, weights = _blocks(nodes, size), _blocks(weights, size, zero_padding=True)
+    nodes, weights = blocks(nodes, size), blocks(weights, size, zero_padding=True)
     like = jax.eval_shape(fn, jax.tree.map(lambda leaf: leaf[0, 0], nodes))
     zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, wide(leaf.dtype)), like)
 
@@ -104,7 +104,7 @@ def stack(fn: Evaluate, nodes: PyTree, *, chunk: int | None = None) -> PyTree:
     if size == count:
         return jax.vmap(fn)(nodes)
     evaluate = jax.checkpoint(lower(jax.vmap(fn)), prevent_cse=False)
-    stacked = jax.lax.map(evaluate, _blocks(nodes, size))
+    stacked = jax.lax.map(evaluate, blocks(nodes, size))
     return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[:count], stacked)
 
 
@@ -145,16 +145,16 @@ def _count(nodes: PyTree) -> int:
     return int(jax.tree.leaves(nodes)[0].shape[0])
 
 
-def _blocks(tree: PyTree, size: int, *, zero_padding: bool = False) -> PyTree:
+def blocks(tree: PyTree, size: int, *, zero_padding: bool = False) -> PyTree:
     """Reshape the leading axis n to (blocks, size), padded with the last node or with zeros."""
 
     def reshape(leaf: jax.Array) -> jax.Array:
         count = leaf.shape[0]
-        blocks = -(-count // size)
-        padded = leaf[np.minimum(np.arange(blocks * size), count - 1)]
+        rows = -(-count // size)
+        padded = leaf[np.minimum(np.arange(rows * size), count - 1)]
         if zero_padding:
             padded = padded.at[count:].set(0)
-        return padded.reshape(blocks, size, *leaf.shape[1:])
+        return padded.reshape(rows, size, *leaf.shape[1:])
 
     return jax.tree.map(reshape, tree)
 

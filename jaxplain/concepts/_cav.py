@@ -12,9 +12,10 @@ import jax.numpy as jnp
 from .._call import checked_input, name_of
 from .._errors import check_chunk, check_real, is_concrete, warn_unless
 from .._keys import checked_key
+from .._optax import import_optax
 from .._types import PyTree, Scalar
 from ._examples import Span, check_activation, check_alike, count_examples, evaluate, span
-from ._logistic import Fit, fit_logistic, import_optax
+from ._logistic import WHAT, Fit, fit_logistic
 
 LEAST = 6
 """Fewer examples than these can be told from any others by a line, and tested on too few."""
@@ -114,7 +115,7 @@ def fit_cav(
         Kim et al. 2018, Interpretability beyond feature attribution: quantitative testing with
         concept activation vectors (TCAV), ICML, arXiv:1711.11279.
     """
-    import_optax()
+    import_optax(WHAT)  # before any work is done
     check_chunk(chunk)
     check_penalty(l2)
     key = checked_key(key, "fit_cav")

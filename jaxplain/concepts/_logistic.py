@@ -7,9 +7,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from .._optax import import_optax
 from .._tree import precision
 
 MAX_ITERATIONS = 500
+
+WHAT = "A concept activation vector"
 
 
 class Fit(NamedTuple):
@@ -28,7 +31,7 @@ def fit_logistic(
     Features `(m, d)` of about unit length, labels `(m,)` of ±1, importances `(m,)` that sum to 1.
     Converged means that all derivatives are small, compared to rounding errors.
     """
-    optax = import_optax()
+    optax = import_optax(WHAT)
     solver = optax.lbfgs(memory_size=10)
     dtype = features.dtype
     tolerance = jnp.asarray(8 * precision(dtype).eps ** 0.75, dtype)
@@ -63,15 +66,3 @@ def fit_logistic(
 
 def largest(grad: tuple[jax.Array, jax.Array]) -> jax.Array:
     return jnp.maximum(jnp.max(jnp.abs(grad[0])), jnp.abs(grad[1]))
-
-
-def import_optax() -> Any:
-    """Optax, which only this folder needs."""
-    try:
-        import optax  # type: ignore[import-untyped]
-    except ImportError as error:
-        raise ImportError(
-            "Concept activation vectors are fitted with Optax, which is not installed: "
-            "pip install 'jaxplain[concepts]'."
-        ) from error
-    return optax

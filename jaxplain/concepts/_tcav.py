@@ -11,11 +11,12 @@ import jax.numpy as jnp
 from .._call import checked_input, named
 from .._errors import check_choice, check_chunk, check_count, check_real, warn_unless
 from .._keys import checked_key
+from .._optax import import_optax
 from .._types import Model, PyTree, Scalar
 from ._cav import UNCONVERGED, check_enough, check_penalty, held_out
 from ._examples import check_alike, count_examples, evaluate
 from ._experiment import STATISTICS, Options, measure
-from ._logistic import import_optax
+from ._logistic import WHAT
 from ._report import ConceptReport
 from ._sensitivity import above_layer
 
@@ -112,7 +113,7 @@ def tcav(
         concept activation vectors (TCAV), ICML, arXiv:1711.11279. Phipson and Smyth 2010,
         Permutation P-values should never be zero, Stat. Appl. Genet. Mol. Biol. 9(1), 39.
     """
-    import_optax()
+    import_optax(WHAT)  # before any work is done
     options = Options(repeats, permutations, l2, test_share, statistic, batch)
     _check_options(options, alpha, chunk)
     examples, random = _checked(concepts, random)

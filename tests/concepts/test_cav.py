@@ -218,5 +218,5 @@ def test_wrong_layers_and_directions_are_refused() -> None:
 
 def test_optax_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "optax", None)
-    with pytest.raises(ImportError, match=r"pip install 'jaxplain\[concepts\]'"):
+    with pytest.raises(ImportError, match=r"pip install 'jaxplain\[optax\]'"):
         fit_cav(identity, *sides(8, 9, 5), key=KEY)

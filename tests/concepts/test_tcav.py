@@ -385,5 +385,5 @@ def test_what_is_wrong_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(TypeError, match="must return one real number"):
         tcav(jax.named_scope("hidden")(jnp.tanh), "hidden", concept, pool)(case.inputs, key=KEY)
     monkeypatch.setitem(sys.modules, "optax", None)
-    with pytest.raises(ImportError, match=r"pip install 'jaxplain\[concepts\]'"):
+    with pytest.raises(ImportError, match=r"pip install 'jaxplain\[optax\]'"):
         build(concept, pool)

@@ -1,0 +1,1 @@
+"""Which training examples made the model so: influence functions, TracIn, representer points."""
