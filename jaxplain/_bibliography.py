@@ -815,4 +815,135 @@ BIBLIOGRAPHY: dict[str, tuple[str, dict[str, str]]] = {
             "year": "2009",
         },
     ),
+    "erhan2009visualizing": (
+        "techreport",
+        {
+            "title": "Visualizing Higher-Layer Features of a Deep Network",
+            "author": "Erhan, Dumitru and Bengio, Yoshua and Courville, Aaron and Vincent, Pascal",
+            "institution": "University of Montreal",
+            "number": "1341",
+            "year": "2009",
+        },
+    ),
+    "caruana1999case": (
+        "inproceedings",
+        {
+            "title": "Case-Based Explanation of Non-Case-Based Learning Methods",
+            "author": "Caruana, Rich and Kangarloo, Hooshang and Dionisio, John David and Sinha, "
+            "Usha and Johnson, David",
+            "booktitle": "AMIA Symposium",
+            "year": "1999",
+        },
+    ),
+    "papernot2018deep": (
+        "article",
+        {
+            "title": "Deep k-Nearest Neighbors: Towards Confident, Interpretable and Robust Deep "
+            "Learning",
+            "author": "Papernot, Nicolas and McDaniel, Patrick",
+            "journal": "arXiv:1803.04765",
+            "year": "2018",
+        },
+    ),
+    "kim2016examples": (
+        "inproceedings",
+        {
+            "title": "Examples Are Not Enough, Learn to Criticize! Criticism for Interpretability",
+            "author": "Kim, Been and Khanna, Rajiv and Koyejo, Oluwasanmi",
+            "booktitle": "Advances in Neural Information Processing Systems",
+            "year": "2016",
+        },
+    ),
+    "garreau2018large": (
+        "article",
+        {
+            "title": "Large Sample Analysis of the Median Heuristic",
+            "author": "Garreau, Damien and Jitkrittum, Wittawat and Kanagawa, Motonobu",
+            "journal": "arXiv:1707.07269",
+            "year": "2018",
+        },
+    ),
+    "gurumoorthy2019efficient": (
+        "inproceedings",
+        {
+            "title": "Efficient Data Representation by Selecting Prototypes with Importance "
+            "Weights",
+            "author": "Gurumoorthy, Karthik S. and Dhurandhar, Amit and Cecchi, Guillermo and "
+            "Aggarwal, Charu",
+            "booktitle": "International Conference on Data Mining",
+            "year": "2019",
+            "eprint": "1707.01212",
+        },
+    ),
+    "nguyen2016synthesizing": (
+        "inproceedings",
+        {
+            "title": "Synthesizing the Preferred Inputs for Neurons in Neural Networks via Deep "
+            "Generator Networks",
+            "author": "Nguyen, Anh and Dosovitskiy, Alexey and Yosinski, Jason and Brox, Thomas "
+            "and Clune, Jeff",
+            "booktitle": "Advances in Neural Information Processing Systems",
+            "year": "2016",
+        },
+    ),
+    "olah2017feature": (
+        "article",
+        {
+            "title": "Feature Visualization",
+            "author": "Olah, Chris and Mordvintsev, Alexander and Schubert, Ludwig",
+            "journal": "Distill",
+            "year": "2017",
+        },
+    ),
+    "koh2017understanding": (
+        "inproceedings",
+        {
+            "title": "Understanding Black-Box Predictions via Influence Functions",
+            "author": "Koh, Pang Wei and Liang, Percy",
+            "booktitle": "International Conference on Machine Learning",
+            "year": "2017",
+            "eprint": "1703.04730",
+        },
+    ),
+    "agarwal2017second": (
+        "article",
+        {
+            "title": "Second-Order Stochastic Optimization for Machine Learning in Linear Time",
+            "author": "Agarwal, Naman and Bullins, Brian and Hazan, Elad",
+            "journal": "Journal of Machine Learning Research",
+            "volume": "18",
+            "year": "2017",
+        },
+    ),
+    "schioppa2022scaling": (
+        "inproceedings",
+        {
+            "title": "Scaling Up Influence Functions",
+            "author": "Schioppa, Andrea and Zablotskaia, Polina and Vilar, David and Sokolov, "
+            "Artem",
+            "booktitle": "AAAI Conference on Artificial Intelligence",
+            "year": "2022",
+            "eprint": "2112.03052",
+        },
+    ),
+    "pruthi2020estimating": (
+        "inproceedings",
+        {
+            "title": "Estimating Training Data Influence by Tracing Gradient Descent",
+            "author": "Pruthi, Garima and Liu, Frederick and Kale, Satyen and Sundararajan, Mukund",
+            "booktitle": "Advances in Neural Information Processing Systems",
+            "year": "2020",
+            "eprint": "2002.08484",
+        },
+    ),
+    "yeh2018representer": (
+        "inproceedings",
+        {
+            "title": "Representer Point Selection for Explaining Deep Neural Networks",
+            "author": "Yeh, Chih-Kuan and Kim, Joon and Yen, Ian En-Hsu and Ravikumar, Pradeep K.",
+            "booktitle": "Advances in Neural Information Processing Systems",
+            "year": "2018",
+            "eprint": "1811.09720",
+        },
+    ),
 }

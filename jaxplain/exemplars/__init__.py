@@ -1,0 +1,1 @@
+"""Explaining by examples: prototypes, criticisms, nearest examples."""
