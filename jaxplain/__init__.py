@@ -7,7 +7,10 @@ models into attributions, and attributions into better ones.
 
 from . import baselines as baselines
 from . import features as features
+from . import parametrizations as parametrizations
+from . import penalties as penalties
 from . import rules as rules
+from . import transforms as transforms
 from ._black_box import black_box as black_box
 from ._cite import cite as cite
 from ._select import contrast as contrast
@@ -56,6 +59,15 @@ from .differences._deeplift import deeplift as deeplift
 from .differences._deeplift import deeplift_shap as deeplift_shap
 from .differences._hypothetical import hypothetical as hypothetical
 from .differences._ledger import Differences as Differences
+from .exemplars._criticisms import criticisms as criticisms
+from .exemplars._kernels import cosine_kernel as cosine_kernel
+from .exemplars._kernels import rbf_kernel as rbf_kernel
+from .exemplars._nearest import Neighbors as Neighbors
+from .exemplars._nearest import nearest_examples as nearest_examples
+from .exemplars._protodash import protodash as protodash
+from .exemplars._prototypes import Discrepancy as Discrepancy
+from .exemplars._prototypes import prototypes as prototypes
+from .exemplars._witness import witness as witness
 from .gradients._blur import blur_integrated_grad as blur_integrated_grad
 from .gradients._expected import expected_grad as expected_grad
 from .gradients._expected import over_baselines as over_baselines
@@ -86,8 +98,13 @@ from .local._stability import Stability as Stability
 from .local._stability import stability as stability
 from .local._table import TableStatistics as TableStatistics
 from .local._table import table_statistics as table_statistics
+from .maximization._maximize import Ascent as Ascent
+from .maximization._maximize import maximize_activation as maximize_activation
+from .maximization._objectives import activation as activation
 from .model._surrogate import surrogate as surrogate
 from .model._surrogate_report import Surrogate as Surrogate
+from .model._weight_grid import weight_grid as weight_grid
+from .model._weights import effective_weights as effective_weights
 from .perturb._ablation import ablation as ablation
 from .perturb._occlusion import occlusion as occlusion
 from .perturb._permutation import permutation_importance as permutation_importance

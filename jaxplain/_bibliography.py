@@ -946,4 +946,14 @@ BIBLIOGRAPHY: dict[str, tuple[str, dict[str, str]]] = {
             "eprint": "1811.09720",
         },
     ),
+    "mahendran2015understanding": (
+        "inproceedings",
+        {
+            "title": "Understanding Deep Image Representations by Inverting Them",
+            "author": "Mahendran, Aravindh and Vedaldi, Andrea",
+            "booktitle": "Conference on Computer Vision and Pattern Recognition",
+            "year": "2015",
+            "eprint": "1412.0035",
+        },
+    ),
 }

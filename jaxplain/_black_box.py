@@ -14,6 +14,7 @@ from jax.experimental.buffer_callback import buffer_callback
 from ._call import name_of
 from ._errors import check_count, is_concrete
 from ._predictions import Predictions
+from ._progress import bar
 from ._tree import describe
 from ._types import PyTree
 
@@ -107,7 +108,7 @@ def black_box(
             tuple(int(size) for size in shape),
             None if batch is None else int(batch),
             None if remember is True else int(remember),
-            _bar(name) if progress is True else progress or None,
+            bar(name, " rows") if progress is True else progress or None,
         )
     )
 
@@ -218,23 +219,3 @@ def _without_derivative(call: Callable[[PyTree], jax.Array], name: str) -> Any:
         )
 
     return differentiable
-
-
-def _bar(name: str) -> Callable[[int], None]:
-    """A progress bar that counts rows; how many there will be, nobody knows."""
-    try:
-        from tqdm import tqdm
-    except ImportError as error:
-        raise ImportError(
-            "progress=True draws its bar with tqdm, which is not installed: pip install "
-            "'jaxplain[progress]'. Or give a function that is called with the number of rows."
-        ) from error
-
-    @functools.cache
-    def bar() -> Any:
-        return tqdm(desc=name, unit=" rows")
-
-    def report(evaluations: int) -> None:
-        bar().update(evaluations - bar().n)
-
-    return report

@@ -27,11 +27,14 @@ MODULES = (
     "jaxplain.baselines",
     "jaxplain.features",
     "jaxplain.flax",
+    "jaxplain.parametrizations",
+    "jaxplain.penalties",
     "jaxplain.plot",
     "jaxplain.rules",
+    "jaxplain.transforms",
 )
 # These only re-export.
-TABLES_OF_CONTENTS = {"jaxplain", "jaxplain.features", "jaxplain.plot", "jaxplain.rules"}
+TABLES_OF_CONTENTS = set(MODULES) - {"jaxplain.baselines", "jaxplain.flax"}
 
 
 def public(module: ModuleType) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""Inputs that a model answers to most: activation maximization."""
