@@ -125,3 +125,9 @@ from .shapley._interactions import shapley_interactions as shapley_interactions
 from .shapley._kernel import kernel_shap as kernel_shap
 from .shapley._owen import owen as owen
 from .shapley._sampling import shapley_sampling as shapley_sampling
+from .training._influence import influence as influence
+from .training._representers import Representers as Representers
+from .training._representers import representer_points as representer_points
+from .training._self_influence import self_influence as self_influence
+from .training._tracin import self_tracin as self_tracin
+from .training._tracin import tracin as tracin

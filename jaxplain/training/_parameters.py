@@ -37,8 +37,6 @@ class Chosen:
 
 def choose(params: PyTree, parameters: str | Sequence[str] = "*") -> Chosen:
     """The floating leaves of `params` whose paths fit the glob, or one of the globs."""
-    if (where := first_nonfinite(params, "params")) is not None:
-        raise ValueError(f"The parameters are not finite: {where}.")
     globs = (parameters,) if isinstance(parameters, str) else tuple(parameters)
     known = {
         path: leaf
@@ -50,6 +48,8 @@ def choose(params: PyTree, parameters: str | Sequence[str] = "*") -> Chosen:
             "params holds no floating-point arrays: pass the parameters as a pytree, the function "
             "that uses them as loss(params, *example)."
         )
+    if (where := first_nonfinite(known, "params")) is not None:
+        raise ValueError(f"The parameters are not finite: {where}.")
     for glob in globs:
         if not any(fnmatchcase(path, glob) for path in known):
             near = difflib.get_close_matches(glob, known, n=5, cutoff=0.3) or list(known)[:8]
@@ -75,7 +75,13 @@ def _check_precision(chosen: dict[str, Any]) -> None:
 def _leaves(params: PyTree) -> dict[str, Any]:
     """All leaves by path, as in 'Dense_0/kernel'; a lone array is 'params'."""
     named = jax.tree_util.tree_flatten_with_path(params)[0]
-    return {
+    leaves = {
         jax.tree_util.keystr(path, simple=True, separator="/") or "params": leaf
         for path, leaf in named
     }
+    if len(leaves) < len(named):
+        raise ValueError(
+            "Two parameters have the same path, keys joined by '/': rename one, such as 'a/b' "
+            "beside 'b' within 'a'."
+        )
+    return leaves

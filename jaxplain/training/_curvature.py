@@ -2,8 +2,8 @@ r"""The curvature of the mean loss, as a product with a vector: never a matrix.
 
 Two kinds: the Hessian $H = \frac1n \sum_i \nabla^2_\theta L(\theta, z_i)$, and the Gauss-Newton
 matrix $\frac1n \sum_i J_i' \, \nabla^2_h L \, J_i$ with $J_i$ the Jacobian of the network's
-outputs $h$, which is positive semi-definite where the loss is convex in the outputs. Both cost a few
-gradients of the mean loss.
+outputs $h$, which is positive semi-definite where the loss is convex in the outputs. Both cost a
+few gradients of the mean loss.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ import jax.numpy as jnp
 from .._call import check_score
 from .._types import PyTree
 from ..program._cut import cut
+from ._examples import Examples
 from ._parameters import Chosen, Vector
-from ._training import Examples, OfBlock, Training
+from ._training import OfBlock, Training
 from ._vectors import add, scale
 
 Loss = Callable[..., Any]

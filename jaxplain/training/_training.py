@@ -1,9 +1,10 @@
 """The training set: arrays that fit into memory, or a stream of batches that is read many times.
 
 Both answer the same two questions, the sum of something over all examples and something of each
-example, and both repeat a step until it is enough. Arrays do so within one compiled program, whose
-blocks follow one another in a scan; a stream is read by Python, batch after batch, each through the
-same compiled step. So a solver is written once, and knows nothing of where the examples are.
+example, and both repeat a step until it is enough, or walk through as many blocks as are wanted.
+Arrays do so within one compiled program, whose blocks follow one another in a scan; a stream is
+read by Python, batch after batch, each through the same compiled step. So a solver is written once,
+and knows nothing of where the examples are.
 
 A function of a block has arguments `(operand, block, weights)`: what changes from call to call,
 the arguments of the loss after the parameters (with a leading axis), and a weight for each example,
@@ -12,23 +13,34 @@ the arguments of the loss after the parameters (with a leading axis), and a weig
 
 from __future__ import annotations
 
+import copy
 import functools
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from .._batch import blocks, chunk_size, stack, weighted_sum
-from .._errors import check_chunk
-from .._tree import describe, first_nonfinite
 from .._types import PyTree
+from ._examples import Examples, checked_batch, count_of, example_like
 
-Examples = tuple[Any, ...]  # the arguments of the loss after the parameters
 OfBlock = Callable[[PyTree, Examples, jax.Array], PyTree]
 OfExample = Callable[..., PyTree]  # (operand, *example)
+Advance = Callable[[PyTree, PyTree, Examples], PyTree]  # (operand, state, block) -> state
+Product = Callable[[PyTree], PyTree]
+Solve = Callable[[Product, PyTree], tuple[PyTree, PyTree]]
 Progress = Callable[[int], None]
+
+
+class Checkpoint(Protocol):
+    """Where the state of a loop outlives an interruption."""
+
+    def load(self, like: PyTree) -> PyTree | None:
+        """The state that was saved last, a tree like `like`; None if there is none."""
+
+    def save(self, state: PyTree) -> None:
+        """Keep the state."""
 
 
 class Training(Protocol):
@@ -46,6 +58,24 @@ class Training(Protocol):
         self, going: Callable[[PyTree], Any], step: Callable[[PyTree], PyTree], state: PyTree
     ) -> PyTree:
         """`step` again and again, while `going`."""
+
+    def walk(
+        self,
+        advance: Advance,
+        operand: PyTree,
+        state: PyTree,
+        *,
+        count: int,
+        size: int = 1,
+        key: jax.Array | None = None,
+    ) -> PyTree:
+        """`advance` through `count` blocks: drawn at random, `size` examples each, or as they come.
+
+        In a stream they come as batches, from the start again after the last one.
+        """
+
+    def invert(self, product: Product, right: PyTree, solve: Solve) -> tuple[PyTree, PyTree]:
+        """`solve(product, right)`: the solution for a symmetric `product`, and anything beside."""
 
 
 class Arrays:
@@ -76,20 +106,47 @@ class Arrays:
     ) -> PyTree:
         return jax.lax.while_loop(going, step, state)
 
+    def walk(
+        self,
+        advance: Advance,
+        operand: PyTree,
+        state: PyTree,
+        *,
+        count: int,
+        size: int = 1,
+        key: jax.Array | None = None,
+    ) -> PyTree:
+        assert key is not None
+        shape = (min(size, self.count),)
+
+        def step(state: PyTree, number: jax.Array) -> tuple[PyTree, None]:
+            rows = jax.random.randint(jax.random.fold_in(key, number), shape, 0, self.count)
+            block = jax.tree.map(lambda leaf: leaf[rows], self.examples)
+            return advance(operand, state, block), None
+
+        return jax.lax.scan(step, state, jnp.arange(count))[0]
+
+    def invert(self, product: Product, right: PyTree, solve: Solve) -> tuple[PyTree, PyTree]:
+        # A loop that ends when it is enough has no derivative; the solution of a system has.
+        solution: tuple[PyTree, PyTree] = jax.lax.custom_linear_solve(
+            product, right, solve, symmetric=True, has_aux=True
+        )
+        return solution
+
 
 class Batches:
     """A stream of batches, read from the start whenever something is asked of all examples.
 
     Functions are compiled once for each object that is passed as `fn` and each size of a batch.
     `progress` is called after each batch with the number of examples read since the start of the
-    work; `save` after each step of a loop with its state.
+    work; `look` once with each batch, while they are counted.
     """
 
     def __init__(
         self,
         batches: Iterable[Examples],
         progress: Progress | None = None,
-        save: Callable[[PyTree], None] | None = None,
+        look: Callable[[Examples], None] | None = None,
     ) -> None:
         if isinstance(batches, Iterator):
             raise TypeError(
@@ -98,11 +155,24 @@ class Batches:
             )
         self._batches = batches
         self._progress = progress
-        self._save = save
+        self._checkpoint: Checkpoint | None = None
         self._read = 0
-        self.count = sum(count_of(checked_batch(batch, i)) for i, batch in enumerate(batches))
+        self.count = 0
+        self.like: Examples = ()  # shapes and dtypes of one example
+        for place, batch in enumerate(batches):
+            batch = checked_batch(batch, place)
+            self.count += count_of(batch)
+            self.like = self.like or example_like(batch)
+            if look is not None:
+                look(batch)
         if self.count == 0:
             raise ValueError("train holds no examples: give arrays, or an iterable of batches.")
+
+    def work(self, checkpoint: Checkpoint | None = None) -> Batches:
+        """The same stream for a new piece of work, whose loop may go on from a checkpoint."""
+        work = copy.copy(self)
+        work._read, work._checkpoint = 0, checkpoint
+        return work
 
     def total(self, fn: OfBlock, operand: PyTree) -> PyTree:
         result: PyTree = None
@@ -119,66 +189,61 @@ class Batches:
     def repeat(
         self, going: Callable[[PyTree], Any], step: Callable[[PyTree], PyTree], state: PyTree
     ) -> PyTree:
+        checkpoint = self._checkpoint
+        if checkpoint is not None and (saved := checkpoint.load(state)) is not None:
+            state = saved
         while going(state):
             state = step(state)
-            if self._save is not None:
-                self._save(state)
+            if checkpoint is not None:
+                checkpoint.save(state)
         return state
 
+    def walk(
+        self,
+        advance: Advance,
+        operand: PyTree,
+        state: PyTree,
+        *,
+        count: int,
+        size: int = 1,
+        key: jax.Array | None = None,
+    ) -> PyTree:
+        del size, key
+
+        def once(carry: tuple[PyTree, int]) -> tuple[PyTree, int]:
+            state, done = carry
+            for batch in self._each_batch():
+                if done == count:
+                    break
+                state, done = _compiled(advance)(operand, state, batch), done + 1
+            return state, done
+
+        return self.repeat(lambda carry: carry[1] < count, once, (state, 0))[0]
+
+    def invert(self, product: Product, right: PyTree, solve: Solve) -> tuple[PyTree, PyTree]:
+        return solve(product, right)
+
     def _each_batch(self) -> Iterator[Examples]:
+        seen = 0
         for batch in self._batches:
-            batch = jax.tree.map(jnp.asarray, batch)
+            batch = jax.tree.map(jnp.asarray, tuple(batch))
             yield batch
+            seen += count_of(batch)
             self._read += count_of(batch)
             if self._progress is not None:
                 self._progress(self._read)
+        if seen != self.count:
+            raise ValueError(
+                f"train gave {self.count} examples when it was read first and {seen} now: it must "
+                "give the same batches whenever it is read."
+            )
 
 
 @functools.lru_cache(maxsize=16)
-def _compiled(fn: OfBlock) -> OfBlock:
+def _compiled(fn: Callable[..., PyTree]) -> Callable[..., PyTree]:
     return jax.jit(fn)
 
 
 @functools.lru_cache(maxsize=16)
 def _compiled_each(fn: OfExample) -> Callable[[PyTree, Examples], PyTree]:
     return jax.jit(lambda operand, batch: jax.vmap(lambda *e: fn(operand, *e))(*batch))
-
-
-def in_memory(train: Any) -> bool:
-    """Whether `train` is the arguments of the loss as arrays, not an iterable of batches."""
-    return isinstance(train, tuple)
-
-
-def checked_arrays(train: Examples, chunk: int | None) -> Examples:
-    """The training set as arrays, if they are finite and of one length."""
-    check_chunk(chunk)
-    if (where := first_nonfinite(train, "train")) is not None:
-        raise ValueError(f"The training set is not finite: {where}.")
-    train = jax.tree.map(jnp.asarray, train)
-    count_of(train)
-    return train
-
-
-def checked_batch(batch: Any, place: int) -> Examples:
-    """A batch of a stream, if it is a tuple of finite arrays of one length."""
-    if not isinstance(batch, tuple):
-        raise TypeError(
-            f"Batch {place} of train is a {type(batch).__name__}: a batch is a tuple with the "
-            "arguments of loss after params, such as (xs, ys). For a training set in memory give "
-            "that tuple itself."
-        )
-    if (where := first_nonfinite(batch, "batch")) is not None:
-        raise ValueError(f"Batch {place} of train is not finite: {where}.")
-    return batch
-
-
-def count_of(examples: Examples) -> int:
-    """How many examples there are: the common length of all leading axes."""
-    leaves = jax.tree.leaves(examples)
-    lengths = {np.shape(leaf)[0] if np.ndim(leaf) else None for leaf in leaves}
-    if len(lengths) != 1 or None in lengths or 0 in lengths:
-        raise ValueError(
-            "The examples must be arrays with a common leading axis of at least one example, but "
-            f"got {describe(examples, 'train') if leaves else 'none'}."
-        )
-    return int(lengths.pop())  # type: ignore[arg-type]

@@ -1,0 +1,71 @@
+"""Examples as the user gives them: checked, counted, and cut into batches."""
+
+from __future__ import annotations
+
+from typing import Any, TypeGuard
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._batch import chunk_size
+from .._errors import check_chunk
+from .._tree import describe, first_nonfinite
+
+Examples = tuple[Any, ...]  # the arguments of the loss after the parameters
+
+
+def in_memory(train: Any) -> TypeGuard[Examples]:
+    """Whether `train` is the arguments of the loss as arrays, not an iterable of batches."""
+    return isinstance(train, tuple)
+
+
+def checked_arrays(train: Examples, chunk: int | None) -> Examples:
+    """The training set as arrays, if they are finite and of one length."""
+    check_chunk(chunk)
+    if (where := first_nonfinite(train, "train")) is not None:
+        raise ValueError(f"The training set is not finite: {where}.")
+    train = jax.tree.map(jnp.asarray, train)
+    count_of(train)
+    return train
+
+
+def checked_batch(batch: Any, place: int) -> Examples:
+    """A batch of a stream, if it is a tuple of finite arrays of one length."""
+    if not isinstance(batch, tuple | list):
+        raise TypeError(
+            f"Batch {place} of train is a {type(batch).__name__}: a batch is a tuple with the "
+            "arguments of loss after params, such as (xs, ys). For a training set in memory give "
+            "that tuple itself."
+        )
+    if (where := first_nonfinite(batch, "batch")) is not None:
+        raise ValueError(f"Batch {place} of train is not finite: {where}.")
+    return tuple(batch)
+
+
+def batches_of(examples: Examples, chunk: int | None) -> list[Examples]:
+    """Arrays as a list of batches of at most `chunk` examples."""
+    count = count_of(examples)
+    size = chunk_size(count, chunk)
+    parts = [slice(start, start + size) for start in range(0, count, size)]
+    return [jax.tree.map(lambda leaf, part=part: leaf[part], examples) for part in parts]
+
+
+def example_like(examples: Examples) -> Examples:
+    """The shapes and dtypes of one of many examples."""
+    like: Examples = jax.eval_shape(
+        lambda: tuple(jax.tree.map(lambda leaf: jnp.asarray(leaf)[0], part) for part in examples)
+    )
+    return like
+
+
+def count_of(examples: Examples) -> int:
+    """How many examples there are: the common length of all leading axes."""
+    leaves = jax.tree.leaves(examples)
+    lengths = {np.shape(leaf)[0] if np.ndim(leaf) else None for leaf in leaves}
+    if len(lengths) != 1 or None in lengths or 0 in lengths:
+        raise ValueError(
+            "The examples must be arrays with a common leading axis of at least one example, but "
+            f"got {describe(examples, 'train') if leaves else 'none'}."
+        )
+    return int(lengths.pop())  # type: ignore[arg-type]

@@ -1,0 +1,253 @@
+"""Influence functions: what training on an example did to the loss of another."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from .._call import named
+from .._errors import check_choice, check_count, check_real, warn_unless
+from .._keys import checked_key
+from .._types import Attribution, Info, PyTree, Scalar
+from ._conjugate_gradients import ConjugateGradients
+from ._curvature import Curvature, Loss
+from ._examples import Examples, batches_of, checked_arrays, example_like, in_memory
+from ._lissa import Lissa
+from ._parameters import choose
+from ._resume import Digest
+from ._runs import Compiled, Method, Streamed, checked_example
+from ._solvers import Arnoldi, Solution, Solver
+from ._training import Batches, Progress
+
+CURVATURES = ("hessian", "gauss_newton")
+SOLVERS: dict[str, Callable[..., Solver]] = {
+    "cg": ConjugateGradients,
+    "lissa": Lissa,
+    "arnoldi": Arnoldi,
+}
+OPTIONS = {
+    "cg": ("tolerance", "iterations"),
+    "lissa": ("tolerance", "iterations", "scale", "batch", "repeats"),
+    "arnoldi": ("rank", "dimension"),
+}
+INDEFINITE = (
+    "influence met a direction along which the damped curvature is {bend:.3g}, not positive: the "
+    "parameters are not at a minimum of the mean loss, or the loss is not convex. Train on, raise "
+    "damping=, or use curvature='gauss_newton'."
+)
+UNSOLVED = {
+    "cg": "Raise iterations= or damping=, compute in float64, or accept it with tolerance=.",
+    "lissa": "Raise iterations=, repeats= or batch=; if it grows, raise scale= or damping=.",
+    "arnoldi": "",
+}
+
+
+def influence(
+    loss: Loss,
+    params: PyTree,
+    train: Examples | Iterable[Examples],
+    *,
+    parameters: str | Sequence[str] = "*",
+    solver: str = "cg",
+    curvature: str = "hessian",
+    outputs: str | None = None,
+    damping: Scalar = 0.01,
+    tolerance: float | None = None,
+    iterations: int | None = None,
+    scale: Scalar | None = None,
+    batch: int | None = None,
+    repeats: int | None = None,
+    rank: int | None = None,
+    dimension: int | None = None,
+    chunk: int | None = None,
+    progress: Progress | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    info: bool = False,
+) -> Attribution:
+    r"""Influence functions: what each training example did to the loss of another example.
+
+    $I_i = -\nabla L(z)' (H + \lambda I)^{-1} \nabla L(z_i)$, with gradients in the parameters and
+    $H$ the Hessian of the mean loss of training. It is the derivative of the loss of $z$, after
+    training, by the weight of $z_i$ in the mean. **Negative: the training example helped**, it
+    lowered the loss of $z$. Leaving it out changes that loss by about $-I_i / n$.
+
+    Args:
+        loss: `loss(params, *example) -> scalar` of one example, the one that training minimised the
+            mean of; a penalty on the parameters may be part of it.
+        params: the trained parameters, a pytree.
+        train: the training set: a tuple of arrays, the arguments of `loss` after the parameters,
+            with a leading axis of n examples; or an iterable of such tuples (batches), which is
+            read once here and then once for each step of the solver.
+        parameters: a glob over the paths of the parameters that may move, such as `"Dense_1/*"`, or
+            several; the others are held constant.
+        solver: `"cg"`, conjugate gradients, exact; `"lissa"`, a series with the curvature of small
+            batches; `"arnoldi"`, the inverse on the subspace of the largest eigenvalues, found once
+            for all examples.
+        curvature: `"hessian"`, or `"gauss_newton"`, which has no negative eigenvalues for a loss
+            that is convex in the outputs, also away from a minimum.
+        outputs: for Gauss-Newton, the path of the network's outputs within `loss`, as for `cut`: a
+            `jax.named_scope`, say.
+        damping: $\lambda$, added to all eigenvalues of the curvature, in their units.
+        tolerance: how large the residual of the system may be, as a share of the gradient; if None
+            the root of the rounding unit (3e-4 in float32) for `"cg"`, 0.3 for `"lissa"`.
+        iterations: steps at most; if None 100 for `"cg"`, 1000 for each run of `"lissa"`.
+        scale: for LiSSA, what the curvature is divided by, at least half its largest eigenvalue on
+            any batch; if None the largest that a short power iteration meets.
+        batch: for LiSSA, the number of examples in a step, drawn at random; 32 if None. A stream
+            has its own batches, taken in their order.
+        repeats: for LiSSA, the number of runs that are averaged; 10 if None.
+        rank: for Arnoldi, how many eigenvectors to keep; 32 if None.
+        dimension: for Arnoldi, the number of steps, at least the rank; twice the rank if None.
+        chunk: at most this many training examples are looked at at once; None for all of them. A
+            stream has its own batches.
+        progress: called with the number of training examples read so far in this call; arrays are
+            then cut into batches of `chunk` and read by Python.
+        checkpoint: a file (.npz) that keeps the state after each step, so that the same call goes
+            on there after an interruption; arrays are then cut into batches as for `progress`. It
+            remains, and holds the scores in the end. Each example needs a file of its own.
+        info: also return an `Info` with `steps`, `evaluations` (derivatives of one example's loss),
+            `residual` and `converged`; nothing is warned of then.
+
+    Returns:
+        A function of one example, the arguments of `loss` after the parameters, that returns one
+        number for each training example, (n,), in units of the loss, or `(that, Info)`. LiSSA and
+        Arnoldi need `key=`. For arrays it may be compiled, mapped and differentiated.
+
+    Raises:
+        ValueError: an option is invalid or of another solver, no parameter fits, a number is not
+            finite, `train` has no examples, the example is not like those of `train`, or the
+            checkpoint is that of another call.
+        TypeError: `loss` is not scalar, a parameter has less than 32 bits, `train` can be read only
+            once, a key is missing, or a stream is to be compiled.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxplain
+        >>> loss = lambda w, x, y: (w @ x - y) ** 2 / 2
+        >>> train = jnp.array([[1.0, 0], [0, 1], [0, 1]]), jnp.array([1.0, 1, 3])
+        >>> explain = jaxplain.influence(loss, jnp.array([1.0, 2.0]), train, damping=0.0)
+        >>> explain(jnp.array([0.0, 1.0]), jnp.array(1.0)).round(3).tolist()
+        [0.0, -1.5, 1.5]
+
+    Notes:
+        - The parameters should be near a minimum of the mean loss. Where they are not, a warning
+          says so when a solver meets negative curvature.
+        - If a penalty is part of `loss`, it is part of the explained loss too.
+        - Scores of a network with many layers are a local approximation: look at their order, or
+          confirm a few by training again (Basu et al. 2021, arXiv:2006.14651).
+        - Under `jax.jit` Arnoldi's subspace is found anew in each call. `jax.vmap(explain)` alone
+          compiles too, and keeps it for the same key.
+
+    References:
+        Koh and Liang 2017, Understanding black-box predictions via influence functions,
+        arXiv:1703.04730. Agarwal et al. 2017, Second-order stochastic optimization for machine
+        learning in linear time, arXiv:1602.03943 (LiSSA). Schioppa et al. 2022, Scaling up
+        influence functions, arXiv:2112.03052 (Arnoldi). Martens 2010, Deep learning via
+        Hessian-free optimization, ICML (Gauss-Newton).
+    """
+    check_choice("solver", solver, SOLVERS)
+    check_choice("curvature", curvature, CURVATURES)
+    check_real("damping", damping, low=0)
+    given = {
+        "tolerance": tolerance,
+        "iterations": iterations,
+        "scale": scale,
+        "batch": batch,
+        "repeats": repeats,
+        "rank": rank,
+        "dimension": dimension,
+    }
+    given = {name: value for name, value in given.items() if value is not None}
+    _check_options(solver, given)
+    if (outputs is None) != (curvature == "hessian"):
+        raise ValueError(
+            f"curvature={curvature!r} and outputs={outputs!r}: Gauss-Newton, and only that, needs "
+            "the path of the network's outputs within loss, such as outputs='logits' for values "
+            "computed last in jax.named_scope('logits')."
+        )
+
+    chosen = choose(params, parameters)
+    params = jax.tree.map(jnp.asarray, params)
+    damping = jnp.asarray(damping, jnp.result_type(*chosen.of(params).values()))
+    curved = Curvature(loss, chosen, outputs)
+    method = Method(curved, SOLVERS[solver](curved, **given))
+    run: Compiled | Streamed
+    if in_memory(train) and progress is None and checkpoint is None:
+        train = checked_arrays(train, chunk)
+        like = example_like(train)
+        run = Compiled(method, params, train, chunk, damping)
+    else:
+        if in_memory(train):
+            train = batches_of(checked_arrays(train, chunk), chunk)
+        elif chunk is not None:
+            raise ValueError("chunk= is for arrays: a stream of train has its own batches.")
+        if batch is not None:
+            raise ValueError(
+                "batch= is for arrays without progress= or checkpoint=: what is read by Python has "
+                "batches, which LiSSA takes in their order."
+            )
+        digest = Digest()
+        batches = Batches(train, progress, None if checkpoint is None else digest.add)
+        like = batches.like
+        options = {**given, "solver": solver, "outputs": outputs, "paths": chosen.paths}
+        options |= {"damping": float(damping), "train": str(digest)}
+        run = Streamed(method, params, batches, damping, checkpoint, options)
+    jax.eval_shape(curved.of_example(params), chosen.of(params), *like)
+
+    def explain(*example: Any, key: jax.Array | None = None) -> Any:
+        example = checked_example(example, like)
+        scores, solution = run(example, _key_for(solver, key))
+        if info:
+            return scores, _info(solution, len(scores))
+        _warn(solution, solver)
+        return scores
+
+    return named(explain, "influence", loss, random=solver != "cg")
+
+
+def _check_options(solver: str, given: dict[str, Any]) -> None:
+    for name, value in given.items():
+        if name not in OPTIONS[solver]:
+            owners = " or ".join(repr(s) for s, names in OPTIONS.items() if name in names)
+            raise ValueError(
+                f"{name}={value!r} is an option of solver={owners}, not of {solver!r}: leave it "
+                "out, or choose that solver."
+            )
+        if name == "tolerance":
+            check_real(name, value, low=0)
+        elif name == "scale":
+            check_real(name, value, low=1e-30)
+        else:
+            check_count(name, value)
+
+
+def _key_for(solver: str, key: Any) -> Any:
+    who = f"influence with solver={solver!r}"
+    if solver != "cg":
+        return checked_key(key, who)
+    if key is not None:
+        raise TypeError(f"{who} is not random and takes no key: leave key= out.")
+    return None
+
+
+def _info(solution: Solution, count: int) -> Info:
+    return Info(
+        steps=solution.steps,
+        evaluations=solution.products + count,
+        residual=solution.residual,
+        converged=solution.converged,
+    )
+
+
+def _warn(solution: Solution, solver: str) -> None:
+    warn_unless(solution.definite, INDEFINITE, bend=solution.bend)
+    warn_unless(
+        solution.converged | ~solution.definite,
+        "influence did not converge: the residual of its linear system is {residual:.2g} of the "
+        f"gradient after {{steps}} steps. {UNSOLVED[solver]}",
+        residual=solution.residual,
+        steps=solution.steps,
+    )
