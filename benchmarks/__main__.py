@@ -19,6 +19,7 @@ from . import (
     integrated_grad,
     layers,
     lime,
+    maximize,
     memory,
     occlusion,
     overhead,
@@ -48,6 +49,7 @@ TOPICS: tuple[Topic, ...] = tuple(
         memory,
         occlusion,
         shapley,
+        maximize,
         compile_time,
     )
 )
