@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from .._call import check_score
+from .._errors import check_choice
 from .._types import PyTree
 from ..program._cut import cut
 from ._examples import Examples
@@ -24,6 +25,8 @@ from ._training import OfBlock, Training
 from ._vectors import add, scale
 
 Loss = Callable[..., Any]
+
+KINDS = ("hessian", "gauss_newton")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,3 +114,15 @@ class Curvature:
 
 def _weighted(values: jax.Array, weights: jax.Array) -> jax.Array:
     return jnp.sum(values * weights.astype(values.dtype))
+
+
+def curvature_of(loss: Loss, chosen: Chosen, kind: str, outputs: str | None) -> Curvature:
+    """The curvature by its name, if the path of the outputs is given where it is needed."""
+    check_choice("curvature", kind, KINDS)
+    if (outputs is None) != (kind == "hessian"):
+        raise ValueError(
+            f"curvature={kind!r} and outputs={outputs!r}: Gauss-Newton, and only that, needs the "
+            "path of the network's outputs within loss, such as outputs='logits' for values "
+            "computed last in jax.named_scope('logits')."
+        )
+    return Curvature(loss, chosen, outputs)

@@ -14,7 +14,7 @@ from .._errors import check_choice, check_count, check_real, warn_unless
 from .._keys import checked_key
 from .._types import Attribution, Info, PyTree, Scalar
 from ._conjugate_gradients import ConjugateGradients
-from ._curvature import Curvature, Loss
+from ._curvature import Loss, curvature_of
 from ._examples import Examples, batches_of, checked_arrays, example_like, in_memory
 from ._lissa import Lissa
 from ._parameters import choose
@@ -23,7 +23,6 @@ from ._runs import Compiled, Method, Streamed, checked_example
 from ._solvers import Arnoldi, Solution, Solver
 from ._training import Batches, Progress
 
-CURVATURES = ("hessian", "gauss_newton")
 SOLVERS: dict[str, Callable[..., Solver]] = {
     "cg": ConjugateGradients,
     "lissa": Lissa,
@@ -149,7 +148,6 @@ def influence(
         Hessian-free optimization, ICML (Gauss-Newton).
     """
     check_choice("solver", solver, SOLVERS)
-    check_choice("curvature", curvature, CURVATURES)
     check_real("damping", damping, low=0)
     given = {
         "tolerance": tolerance,
@@ -162,17 +160,10 @@ def influence(
     }
     given = {name: value for name, value in given.items() if value is not None}
     _check_options(solver, given)
-    if (outputs is None) != (curvature == "hessian"):
-        raise ValueError(
-            f"curvature={curvature!r} and outputs={outputs!r}: Gauss-Newton, and only that, needs "
-            "the path of the network's outputs within loss, such as outputs='logits' for values "
-            "computed last in jax.named_scope('logits')."
-        )
-
     chosen = choose(params, parameters)
+    curved = curvature_of(loss, chosen, curvature, outputs)
     params = jax.tree.map(jnp.asarray, params)
     damping = jnp.asarray(damping, jnp.result_type(*chosen.of(params).values()))
-    curved = Curvature(loss, chosen, outputs)
     method = Method(curved, SOLVERS[solver](curved, **given))
     run: Compiled | Streamed
     if in_memory(train) and progress is None and checkpoint is None:

@@ -14,7 +14,7 @@ from .._keys import checked_key
 from .._types import PyTree, Scalar
 from ._arnoldi import LowRank, fit_arnoldi
 from ._conjugate_gradients import ConjugateGradients
-from ._curvature import Curvature, Loss
+from ._curvature import Curvature, Loss, curvature_of
 from ._each import arrays_or_stream
 from ._examples import Examples
 from ._parameters import choose
@@ -22,7 +22,6 @@ from ._training import Arrays
 from ._vectors import dot
 
 SOLVERS = ("arnoldi", "cg")
-CURVATURES = ("hessian", "gauss_newton")
 RANK = 32
 ITERATIONS = 100
 
@@ -111,9 +110,8 @@ def self_influence(
         arXiv:1703.04730. Schioppa et al. 2022, Scaling up influence functions, arXiv:2112.03052.
     """
     check_choice("solver", solver, SOLVERS)
-    check_choice("curvature", curvature, CURVATURES)
     check_real("damping", damping, low=0)
-    matrix = Curvature(loss, choose(params, parameters), _checked_outputs(curvature, outputs))
+    matrix = curvature_of(loss, choose(params, parameters), curvature, outputs)
     arrays, stream = arrays_or_stream(train, chunk, progress)
     if solver == "cg":
         _check_unused("arnoldi", rank=rank, dimension=dimension, key=key)
@@ -214,16 +212,6 @@ def _warn_unless_definite(definite: jax.Array) -> None:
         "parameters are at no minimum of the mean loss. These directions were left out: train "
         "longer, raise the damping, or take curvature='gauss_newton'.",
     )
-
-
-def _checked_outputs(curvature: str, outputs: str | None) -> str | None:
-    if (curvature == "gauss_newton") == (outputs is None):
-        raise ValueError(
-            f"curvature={curvature!r} with outputs={outputs!r}: 'gauss_newton' needs the path of "
-            "the network's outputs within the loss, such as outputs='logits' for a value in "
-            "jax.named_scope('logits'); 'hessian' takes none."
-        )
-    return outputs
 
 
 def _check_unused(solver: str, **options: Any) -> None:

@@ -172,7 +172,7 @@ def test_finds_wrong_labels() -> None:
         ({"solver": "lissa"}, ValueError, "solver='lissa' is unknown: choose one of arnoldi, cg"),
         ({"curvature": "fisher"}, ValueError, "curvature='fisher' is unknown"),
         ({"curvature": "gauss_newton"}, ValueError, "needs the path of the network's outputs"),
-        ({"outputs": "logits"}, ValueError, "'hessian' takes none"),
+        ({"outputs": "logits"}, ValueError, "Gauss-Newton, and only that"),
         ({}, TypeError, "self_influence is random and needs a key"),
         ({"key": KEY, "tolerance": 1e-3}, ValueError, "tolerance= is an option of solver='cg'"),
         ({"solver": "cg", "rank": 3}, ValueError, "rank= is an option of solver='arnoldi'"),
