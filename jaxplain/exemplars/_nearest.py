@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -150,6 +151,10 @@ def nearest_examples(
     if count > len(known):
         raise ValueError(f"count={count} of {len(known)} examples: there are not as many.")
 
+    # Here and not in `find`, where a compiler would take a minute to fold it into a constant.
+    zero = ~jnp.any(known != 0, axis=1)
+    distance = functools.partial(_cosine, zero) if metric == "cosine" else _euclidean
+
     def find(*args: Any, **kwargs: Any) -> Neighbors:
         function, x = close(f, args, kwargs, 0)
         if (where := first_nonfinite(x, "x")) is not None:
@@ -160,8 +165,7 @@ def nearest_examples(
                 f"'{at}' gives {here.shape[0]} numbers for this input, and gave {known.shape[1]} "
                 "for those of the data: all inputs must have one shape."
             )
-        measure = _cosine if metric == "cosine" else _euclidean
-        distances = measure(known, here.astype(known.dtype))
+        distances = distance(known, here.astype(known.dtype))
         _, indices = jax.lax.top_k(-distances, count)
         return Neighbors(indices.astype(jnp.int32), distances[indices])
 
@@ -238,10 +242,12 @@ def _direction(vector: jax.Array) -> jax.Array:
     return scaled / jnp.sqrt(jnp.where(square == 0, 1, square))
 
 
-def _cosine(known: jax.Array, here: jax.Array) -> jax.Array:
-    """Half the squared distance of directions: 1 - cos loses digits where they are alike."""
-    zero = ~jnp.any(known != 0, axis=1) | ~jnp.any(here != 0)
-    return jnp.where(zero, 1, jnp.sum((known - here[None]) ** 2, axis=1) / 2)
+def _cosine(zero: jax.Array, known: jax.Array, here: jax.Array) -> jax.Array:
+    """Half the squared distance of directions: 1 - cos loses digits where they are alike.
+
+    1 where either is zero: `zero` says which of the known ones are.
+    """
+    return jnp.where(zero | ~jnp.any(here != 0), 1, jnp.sum((known - here[None]) ** 2, axis=1) / 2)
 
 
 def _euclidean(known: jax.Array, here: jax.Array) -> jax.Array:

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from .._call import check_score
-from .._errors import check_choice
+from .._errors import check_choice, is_concrete
 from .._types import PyTree
 from ..program._cut import cut
 from ._examples import Examples
@@ -110,6 +110,35 @@ class Curvature:
         (through,) = jax.vjp(outputs, moving)[1](of_outputs)
         product: Vector = add(through, beside)
         return product
+
+    def check_outputs(self, params: PyTree, block: Examples) -> None:
+        """Raise unless the outputs are all that the loss knows of the network.
+
+        A penalty beside them is the same for all examples. If what lies beside them is not, the
+        network is there once more: its outputs are computed twice, and only one of them was cut.
+        """
+        first_two = jax.tree.map(lambda leaf: leaf[:2], block)
+        if self.outputs is None or not all(map(is_concrete, jax.tree.leaves((params, first_two)))):
+            return
+        below, above = cut(self.of_example(params), at=self.outputs)
+        moving = self.chosen.of(params)
+
+        @jax.jit
+        @jax.vmap
+        def beside(*example: Any) -> Vector:
+            h = below(moving, *example)
+            gradient: Vector = jax.grad(lambda m: above(h, m, *example))(moving)
+            return gradient
+
+        for path, slope in beside(*first_two).items():
+            apart = float(jnp.max(jnp.abs(slope - slope[:1]), initial=0))
+            if apart > 1e-3 * float(jnp.max(jnp.abs(slope), initial=0)):
+                raise ValueError(
+                    f"The loss of an example depends on '{path}' in another way than through the "
+                    f"outputs at '{self.outputs}', so its Gauss-Newton matrix has no meaning. "
+                    "Compute the outputs once, and the loss from them alone; a penalty on the "
+                    "parameters may be added."
+                )
 
 
 def _weighted(values: jax.Array, weights: jax.Array) -> jax.Array:

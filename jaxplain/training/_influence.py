@@ -169,6 +169,7 @@ def influence(
     if in_memory(train) and progress is None and checkpoint is None:
         train = checked_arrays(train, chunk)
         like = example_like(train)
+        first = train
         run = Compiled(method, params, train, chunk, damping)
     else:
         if in_memory(train):
@@ -182,11 +183,12 @@ def influence(
             )
         digest = Digest()
         batches = Batches(train, progress, None if checkpoint is None else digest.add)
-        like = batches.like
+        like, first = batches.like, batches.first
         options = {**given, "solver": solver, "outputs": outputs, "paths": chosen.paths}
         options |= {"damping": float(damping), "train": str(digest)}
         run = Streamed(method, params, batches, damping, checkpoint, options)
     jax.eval_shape(curved.of_example(params), chosen.of(params), *like)
+    curved.check_outputs(params, first)
 
     def explain(*example: Any, key: jax.Array | None = None) -> Any:
         example = checked_example(example, like)

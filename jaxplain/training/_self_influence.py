@@ -113,6 +113,7 @@ def self_influence(
     check_real("damping", damping, low=0)
     matrix = curvature_of(loss, choose(params, parameters), curvature, outputs)
     arrays, stream = arrays_or_stream(train, chunk, progress)
+    matrix.check_outputs(params, arrays or (stream.first if stream else ()))
     if solver == "cg":
         _check_unused("arnoldi", rank=rank, dimension=dimension, key=key)
         if arrays is None:

@@ -159,10 +159,12 @@ class Batches:
         self._read = 0
         self.count = 0
         self.like: Examples = ()  # shapes and dtypes of one example
+        self.first: Examples = ()  # the first two examples
         for place, batch in enumerate(batches):
             batch = checked_batch(batch, place)
             self.count += count_of(batch)
             self.like = self.like or example_like(batch)
+            self.first = self.first or jax.tree.map(lambda leaf: jnp.asarray(leaf[:2]), batch)
             if look is not None:
                 look(batch)
         if self.count == 0:

@@ -483,3 +483,25 @@ def test_bad_calls() -> None:
         influence(one_example_loss, jnp.ones(2), train, solver="lissa")(jnp.ones(2))
     with pytest.raises(TypeError, match="explain one example after the other"):
         jax.vmap(influence(one_example_loss, jnp.ones(2), [train]))(train[0])
+
+
+def test_outputs_that_are_computed_twice_are_refused() -> None:
+    def score(w: Any, x: jax.Array) -> jax.Array:
+        hidden = jnp.tanh(x @ w["a"])
+        with jax.named_scope("score"):
+            return hidden @ w["b"]
+
+    def loss(w: Any, x: jax.Array, y: jax.Array) -> jax.Array:
+        return jax.nn.softplus(score(w, x)) - y * score(w, x)
+
+    def once(w: Any, x: jax.Array, y: jax.Array) -> jax.Array:
+        s = score(w, x)
+        return jax.nn.softplus(s) - y * s + 0.01 * jnp.sum(w["b"] ** 2)
+
+    train = jnp.linspace(-1.0, 1.0, 12).reshape(4, 3), jnp.array([0.0, 1.0, 1.0, 0.0])
+    w = {"a": jnp.ones((3, 2)), "b": jnp.ones(2)}
+    options: Any = {"curvature": "gauss_newton", "outputs": "score"}
+    influence(once, w, train, **options)
+    for examples in (train, [train]):
+        with pytest.raises(ValueError, match="Compute the outputs once"):
+            influence(loss, w, examples, **options)
