@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._errors import check_count, is_concrete
-from .._tree import path_name, same_tree
+from .._tree import path_name, same_tree, widen
 from .._types import PyTree
 
 
@@ -51,6 +51,24 @@ class Features:
             return jnp.broadcast_to(_of_elements(own, label), leaf.shape)
 
         return jax.tree.map(fill, x, self.labels)
+
+    def sums(self, tree: PyTree) -> jax.Array:
+        """The sum over each feature's elements, of all leaves, in at least float32: (count,)."""
+
+        def of_leaf(leaf: jax.Array, label: Any) -> jax.Array:
+            if is_concrete(label) and np.array_equal(label.ravel(), np.arange(self.count)):
+                # Every position is a feature: what lies across is summed, and nothing gathered.
+                across = tuple(a for a, n in enumerate(label.shape) if n == 1 < leaf.shape[a])
+                return jnp.sum(widen(leaf), axis=across).ravel()
+            labels = jnp.broadcast_to(jnp.asarray(label), leaf.shape).ravel()
+            return jax.ops.segment_sum(widen(leaf).ravel(), labels, self.count)
+
+        parts = [
+            of_leaf(leaf, label)
+            for leaf, label in zip(jax.tree.leaves(tree), jax.tree.leaves(self.labels), strict=True)
+        ]
+        total: jax.Array = sum(parts[1:], start=parts[0])
+        return total
 
     def _known(self) -> Any:
         """Whether all labels are numbers of features. Traced ones could not be checked before."""

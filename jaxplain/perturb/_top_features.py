@@ -69,13 +69,5 @@ def top_features(
 
 def _means(tree: PyTree, partition: Features) -> jax.Array:
     """The mean over each feature's elements in all leaves."""
-    leaves = jax.tree.leaves(widen(tree))
-    labels = [
-        jnp.broadcast_to(jnp.asarray(label), leaf.shape).ravel()
-        for leaf, label in zip(leaves, jax.tree.leaves(partition.labels), strict=True)
-    ]
-    names = jnp.concatenate(labels)
-    values = jnp.concatenate([leaf.ravel() for leaf in leaves])
-    sums = jax.ops.segment_sum(values, names, partition.count)
-    sizes = jax.ops.segment_sum(jnp.ones_like(values), names, partition.count)
-    return quotient(sums, sizes, 0.0)
+    ones = jax.tree.map(jnp.ones_like, widen(tree))
+    return quotient(partition.sums(tree), partition.sums(ones), 0.0)
