@@ -72,7 +72,7 @@ class Call:
                 baseline=baseline,
                 groups=groups,
             )
-            own = checked_key(key, name) if waits else _unused(key, name)
+            own = _own_key(key, waits, name)
             relevances = []
             for number, explain in enumerate(methods.values()):
                 given = _key_of(explain, own, number)
@@ -106,7 +106,7 @@ def of_methods(
 
     def evaluate(*args: Any, key: Any = None, **kwargs: Any) -> Any:
         score, x = bind(f, args, kwargs, argnums, floating=False)
-        own = checked_key(key, name) if waits else _unused(key, name)
+        own = _own_key(key, waits, name)
         results = []
         for number, explain in enumerate(methods.values()):
             given = _key_of(explain, own, number)
@@ -180,6 +180,10 @@ def relevance_of(found: PyTree, game: Game, explain: Attribution) -> jax.Array:
     return game.features.sums(fitted)
 
 
-def _unused(key: Any, name: str) -> None:
+def _own_key(key: Any, waits: bool, name: str) -> jax.Array | None:
+    """The key of the metric, if it or one of the methods is random."""
+    if waits:
+        return checked_key(key, name)
     if key is not None:
         raise TypeError(f"{name} of these attributions is not random and takes no key.")
+    return None
