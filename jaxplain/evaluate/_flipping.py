@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._batch import stack
 from .._errors import check_choice, check_chunk, check_count
 from .._types import Argnums, Model, PyTree
 from ..perturb._features import Partition
 from ._curves import Curve
-from ._subjects import Attributions, Call, Subject
+from ._removal import Removal, check_removal, is_random, remaining
+from ._subjects import Attributions, Call, Measure, Subject
 
 ORDERS = {"morf": -1, "lerf": 1}
+Counts: TypeAlias = Callable[[int], np.ndarray]
 
 
 def pixel_flipping(
@@ -24,6 +28,7 @@ def pixel_flipping(
     *,
     order: str = "morf",
     steps: int | None = None,
+    removal: Removal | None = None,
     groups: PyTree | None = None,
     along: int | tuple[int, ...] | None = None,
     features: int | None = None,
@@ -43,6 +48,9 @@ def pixel_flipping(
             score should stay up for long. Of equal ones the first goes first.
         steps: in how many steps, of equal shares as far as possible; None for one feature at a
             time.
+        removal: an operator `removal(x, kept) -> x` that takes away what is not kept, such as
+            `evaluate.blur_removal()`; None for the baseline of the call. One with a parameter
+            `key` is random.
         groups: which elements are one feature, as for `ablation`; its relevance is the sum.
         along: an axis or several, the positions on which are the features: `along=(0, 1)` for the
             pixels of a picture with channels.
@@ -51,13 +59,14 @@ def pixel_flipping(
         argnums: the argument (or arguments) that was explained.
 
     Returns:
-        A function with the arguments of `f`, `baseline=` (zeros by default), `groups=` (if none
-        were given here) and `key=` (if an attribution needs one), that returns a `Curve`, or a
-        dictionary of them.
+        A function with the arguments of `f`, `baseline=` (zeros by default; none beside
+        `removal`), `groups=` (if none were given here) and `key=` (if an attribution or `removal`
+        needs one), that returns a `Curve`, or a dictionary of them.
 
     Raises:
         ValueError: an option is invalid; when called, an attribution is not like the input.
-        TypeError: when called, if `f` is not scalar, or a key is missing or of no use.
+        TypeError: when called, if `f` is not scalar, a key is missing or of no use, or a baseline
+            comes beside `removal`.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -80,16 +89,13 @@ def pixel_flipping(
         deep neural network has learned, arXiv:1509.06321.
     """
     check_choice("order", order, ORDERS)
-    check_chunk(chunk)
-    if steps is not None:
-        check_count("steps", steps)
-    call = Call(Partition.checked(groups, along, features), argnums)
+    flips = Flips.checked(steps, chunk, removal)
+    partition = Partition.checked(groups, along, features)
 
     def measure(subject: Subject, key: Any) -> Curve:
-        del key
-        return flip(subject, order, steps, chunk)
+        return flips.curve(subject, key, order=order)
 
-    return call.metric(f, attribution, measure, name="pixel_flipping")
+    return flips.metric(f, attribution, measure, partition, argnums, name="pixel_flipping")
 
 
 def abpc(
@@ -97,6 +103,7 @@ def abpc(
     attribution: Attributions,
     *,
     steps: int | None = None,
+    removal: Removal | None = None,
     groups: PyTree | None = None,
     along: int | tuple[int, ...] | None = None,
     features: int | None = None,
@@ -112,6 +119,7 @@ def abpc(
         f: as for `pixel_flipping`.
         attribution: as for `pixel_flipping`.
         steps: as for `pixel_flipping`.
+        removal: as for `pixel_flipping`.
         groups: as for `pixel_flipping`.
         along: as for `pixel_flipping`.
         features: as for `pixel_flipping`.
@@ -129,9 +137,9 @@ def abpc(
         >>> import jax, jax.numpy as jnp
         >>> from jaxplain import evaluate
         >>> f = lambda x: x @ jnp.array([1.0, 4.0, 2.0])
-        >>> methods = {"gradient": jax.grad(f), "constant": jnp.ones_like}
-        >>> evaluate.abpc(f, methods)(jnp.ones(3))
-        {'gradient': Array(2., dtype=float32), 'constant': Array(0., dtype=float32)}
+        >>> methods = {"constant": jnp.ones_like, "gradient": jax.grad(f)}
+        >>> jax.tree.map(jnp.round, evaluate.abpc(f, methods)(jnp.ones(3)))
+        {'constant': Array(0., dtype=float32), 'gradient': Array(2., dtype=float32)}
 
     Notes:
         Two evaluations for each step. A constant explanation gives 0 since both orders are then the
@@ -141,26 +149,84 @@ def abpc(
         Bluecher, Vielhaben and Strodthoff 2024, Decoupling pixel flipping and occlusion strategy
         for consistent XAI benchmarks, arXiv:2401.06654.
     """
-    check_chunk(chunk)
-    if steps is not None:
-        check_count("steps", steps)
-    call = Call(Partition.checked(groups, along, features), argnums)
+    flips = Flips.checked(steps, chunk, removal)
+    partition = Partition.checked(groups, along, features)
 
     def measure(subject: Subject, key: Any) -> jax.Array:
-        del key
-        curves = {order: flip(subject, order, steps, chunk) for order in ORDERS}
+        curves = {order: flips.curve(subject, key, order=order) for order in ORDERS}
         return curves["lerf"].area - curves["morf"].area
 
-    return call.metric(f, attribution, measure, name="abpc")
+    return flips.metric(f, attribution, measure, partition, argnums, name="abpc")
 
 
-def flip(subject: Subject, order: str, steps: int | None, chunk: int | None) -> Curve:
-    """The curve of one order."""
+@dataclasses.dataclass(frozen=True)
+class Flips:
+    """How features are taken away: in how many steps, and what takes their place.
+
+    `steps` is a number of equal ones; or a function from the number of features to how many of
+    them are gone after each step.
+    """
+
+    steps: int | Counts | None = None
+    chunk: int | None = None
+    removal: Removal | None = None
+
+    @staticmethod
+    def checked(
+        steps: int | Counts | None = None, chunk: int | None = None, removal: Removal | None = None
+    ) -> Flips:
+        """Raise unless the options are valid."""
+        if steps is not None and not callable(steps):
+            check_count("steps", steps)
+        check_chunk(chunk)
+        check_removal(removal)
+        return Flips(steps, chunk, removal)
+
+    def metric(
+        self,
+        f: Model,
+        attribution: Attributions,
+        measure: Measure,
+        partition: Partition,
+        argnums: Argnums,
+        *,
+        name: str,
+    ) -> Callable[..., Any]:
+        """A metric of features that takes no baseline where an operator takes its place."""
+        call = Call(partition, argnums, baseline=self.removal is None)
+        return call.metric(f, attribution, measure, name=name, random=is_random(self.removal))
+
+    def curve(
+        self, subject: Subject, key: Any, *, order: str = "morf", insert: bool = False
+    ) -> Curve:
+        """The curve of one order."""
+        value = remaining(subject.game, self.removal, key)
+        return flip(subject, order, self.steps, self.chunk, value=value, insert=insert)
+
+
+def flip(
+    subject: Subject,
+    order: str,
+    steps: int | Counts | None,
+    chunk: int | None,
+    *,
+    value: Callable[[jax.Array], jax.Array] | None = None,
+    insert: bool = False,
+) -> Curve:
+    """The curve of one order. With `insert`, nothing is there at first, and features come.
+
+    `value` is the score of the features that a mask keeps, if it is not the game's own.
+    """
     game = subject.game
     places = ranks(ORDERS[order] * subject.relevance)
-    gone = removed(game.count, steps)
-    scores = game.values(lambda count: places >= count, jnp.asarray(gone), chunk=chunk)
-    return Curve(jnp.asarray(gone / game.count, scores.dtype), scores)
+    counts = steps(game.count) if callable(steps) else removed(game.count, steps)
+    of_mask = game.value if value is None else value
+
+    def score(count: jax.Array) -> jax.Array:
+        return of_mask(places < count if insert else places >= count)
+
+    scores: jax.Array = stack(score, jnp.asarray(counts), chunk=chunk)
+    return Curve(jnp.asarray(counts / game.count, scores.dtype), scores)
 
 
 def ranks(values: jax.Array) -> jax.Array:

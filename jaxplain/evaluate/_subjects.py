@@ -37,6 +37,7 @@ class Call:
 
     partition: Partition
     argnums: Argnums
+    baseline: bool = True  # whether the call may bring one
 
     def metric(
         self,
@@ -63,6 +64,12 @@ class Call:
             **kwargs: Any,
         ) -> Any:
             brought = {option: _brought(option, kwargs, name) for option in data}
+            if baseline is not None and not self.baseline:
+                raise TypeError(
+                    f"{name} takes no baseline= here, since an operator says what takes the place "
+                    "of features that are gone: leave baseline= out, or make the metric with "
+                    "removal=None where it has that option."
+                )
             game = Game.of(
                 f,
                 args,
