@@ -956,4 +956,97 @@ BIBLIOGRAPHY: dict[str, tuple[str, dict[str, str]]] = {
             "eprint": "1412.0035",
         },
     ),
+    "samek2017evaluating": (
+        "article",
+        {
+            "title": "Evaluating the Visualization of What a Deep Neural Network Has Learned",
+            "author": "Samek, Wojciech and Binder, Alexander and Montavon, Grégoire and Lapuschkin, "
+            "Sebastian and Müller, Klaus-Robert",
+            "journal": "IEEE Transactions on Neural Networks and Learning Systems",
+            "year": "2017",
+            "eprint": "1509.06321",
+        },
+    ),
+    "rieger2020irof": (
+        "misc",
+        {
+            "title": "IROF: A Low Resource Evaluation Metric for Explanation Methods",
+            "author": "Rieger, Laura and Hansen, Lars Kai",
+            "year": "2020",
+            "eprint": "2003.08747",
+        },
+    ),
+    "rong2022consistent": (
+        "inproceedings",
+        {
+            "title": "A Consistent and Efficient Evaluation Strategy for Attribution Methods",
+            "author": "Rong, Yao and Leemann, Tobias and Borisov, Vadim and Kasneci, Gjergji and "
+            "Kasneci, Enkelejda",
+            "booktitle": "International Conference on Machine Learning",
+            "year": "2022",
+            "eprint": "2202.00449",
+        },
+    ),
+    "bluecher2024decoupling": (
+        "article",
+        {
+            "title": "Decoupling Pixel Flipping and Occlusion Strategy for Consistent XAI Benchmarks",
+            "author": "Blücher, Stefan and Vielhaben, Johanna and Strodthoff, Nils",
+            "journal": "arXiv:2401.06654",
+            "year": "2024",
+        },
+    ),
+    "adebayo2018sanity": (
+        "inproceedings",
+        {
+            "title": "Sanity Checks for Saliency Maps",
+            "author": "Adebayo, Julius and Gilmer, Justin and Muelly, Michael and Goodfellow, Ian and"
+            " Hardt, Moritz and Kim, Been",
+            "booktitle": "Advances in Neural Information Processing Systems",
+            "year": "2018",
+            "eprint": "1810.03292",
+        },
+    ),
+    "hedstrom2024sanity": (
+        "article",
+        {
+            "title": "Sanity Checks Revisited: An Exploration to Repair the Model Parameter "
+            "Randomisation Test",
+            "author": "Hedström, Anna and Weber, Leander and Lapuschkin, Sebastian and Höhne, Marina "
+            "M.-C.",
+            "journal": "arXiv:2401.06465",
+            "year": "2024",
+        },
+    ),
+    "sixt2020explanations": (
+        "inproceedings",
+        {
+            "title": "When Explanations Lie: Why Many Modified BP Attributions Fail",
+            "author": "Sixt, Leon and Granz, Maximilian and Landgraf, Tim",
+            "booktitle": "International Conference on Machine Learning",
+            "year": "2020",
+            "eprint": "1912.09818",
+        },
+    ),
+    "nguyen2020quantitative": (
+        "article",
+        {
+            "title": "On Quantitative Aspects of Model Interpretability",
+            "author": "Nguyen, An-phi and Martínez, María Rodríguez",
+            "journal": "arXiv:2007.07584",
+            "year": "2020",
+        },
+    ),
+    "kindermans2019unreliability": (
+        "incollection",
+        {
+            "title": "The (Un)reliability of Saliency Methods",
+            "author": "Kindermans, Pieter-Jan and Hooker, Sara and Adebayo, Julius and Alber, "
+            "Maximilian and Schütt, Kristof T. and Dähne, Sven and Erhan, Dumitru and Kim, "
+            "Been",
+            "booktitle": "Explainable AI: Interpreting, Explaining and Visualizing Deep Learning",
+            "year": "2019",
+            "eprint": "1711.00867",
+        },
+    ),
 }
