@@ -960,8 +960,8 @@ BIBLIOGRAPHY: dict[str, tuple[str, dict[str, str]]] = {
         "article",
         {
             "title": "Evaluating the Visualization of What a Deep Neural Network Has Learned",
-            "author": "Samek, Wojciech and Binder, Alexander and Montavon, Grégoire and Lapuschkin, "
-            "Sebastian and Müller, Klaus-Robert",
+            "author": "Samek, Wojciech and Binder, Alexander and Montavon, Grégoire and "
+            "Lapuschkin, Sebastian and Müller, Klaus-Robert",
             "journal": "IEEE Transactions on Neural Networks and Learning Systems",
             "year": "2017",
             "eprint": "1509.06321",
@@ -980,8 +980,8 @@ BIBLIOGRAPHY: dict[str, tuple[str, dict[str, str]]] = {
         "inproceedings",
         {
             "title": "A Consistent and Efficient Evaluation Strategy for Attribution Methods",
-            "author": "Rong, Yao and Leemann, Tobias and Borisov, Vadim and Kasneci, Gjergji and "
-            "Kasneci, Enkelejda",
+            "author": "Rong, Yao and Leemann, Tobias and Borisov, Vadim and Kasneci, Gjergji "
+            "and Kasneci, Enkelejda",
             "booktitle": "International Conference on Machine Learning",
             "year": "2022",
             "eprint": "2202.00449",
@@ -990,7 +990,8 @@ BIBLIOGRAPHY: dict[str, tuple[str, dict[str, str]]] = {
     "bluecher2024decoupling": (
         "article",
         {
-            "title": "Decoupling Pixel Flipping and Occlusion Strategy for Consistent XAI Benchmarks",
+            "title": "Decoupling Pixel Flipping and Occlusion Strategy for Consistent XAI "
+            "Benchmarks",
             "author": "Blücher, Stefan and Vielhaben, Johanna and Strodthoff, Nils",
             "journal": "arXiv:2401.06654",
             "year": "2024",
@@ -1000,8 +1001,8 @@ BIBLIOGRAPHY: dict[str, tuple[str, dict[str, str]]] = {
         "inproceedings",
         {
             "title": "Sanity Checks for Saliency Maps",
-            "author": "Adebayo, Julius and Gilmer, Justin and Muelly, Michael and Goodfellow, Ian and"
-            " Hardt, Moritz and Kim, Been",
+            "author": "Adebayo, Julius and Gilmer, Justin and Muelly, Michael and Goodfellow, "
+            "Ian and Hardt, Moritz and Kim, Been",
             "booktitle": "Advances in Neural Information Processing Systems",
             "year": "2018",
             "eprint": "1810.03292",
@@ -1012,8 +1013,8 @@ BIBLIOGRAPHY: dict[str, tuple[str, dict[str, str]]] = {
         {
             "title": "Sanity Checks Revisited: An Exploration to Repair the Model Parameter "
             "Randomisation Test",
-            "author": "Hedström, Anna and Weber, Leander and Lapuschkin, Sebastian and Höhne, Marina "
-            "M.-C.",
+            "author": "Hedström, Anna and Weber, Leander and Lapuschkin, Sebastian and Höhne, "
+            "Marina M.-C.",
             "journal": "arXiv:2401.06465",
             "year": "2024",
         },
@@ -1042,11 +1043,112 @@ BIBLIOGRAPHY: dict[str, tuple[str, dict[str, str]]] = {
         {
             "title": "The (Un)reliability of Saliency Methods",
             "author": "Kindermans, Pieter-Jan and Hooker, Sara and Adebayo, Julius and Alber, "
-            "Maximilian and Schütt, Kristof T. and Dähne, Sven and Erhan, Dumitru and Kim, "
-            "Been",
+            "Maximilian and Schütt, Kristof T. and Dähne, Sven and Erhan, Dumitru and Kim, Been",
             "booktitle": "Explainable AI: Interpreting, Explaining and Visualizing Deep Learning",
             "year": "2019",
             "eprint": "1711.00867",
+        },
+    ),
+    "yeh2019infidelity": (
+        "inproceedings",
+        {
+            "title": "On the (In)fidelity and Sensitivity of Explanations",
+            "author": "Yeh, Chih-Kuan and Hsieh, Cheng-Yu and Suggala, Arun and Inouye, David "
+            "I. and Ravikumar, Pradeep",
+            "booktitle": "Advances in Neural Information Processing Systems",
+            "year": "2019",
+            "eprint": "1901.09392",
+        },
+    ),
+    "alvarezmelis2018robustness": (
+        "article",
+        {
+            "title": "On the Robustness of Interpretability Methods",
+            "author": "Alvarez-Melis, David and Jaakkola, Tommi S.",
+            "journal": "arXiv:1806.08049",
+            "year": "2018",
+        },
+    ),
+    "agarwal2022rethinking": (
+        "article",
+        {
+            "title": "Rethinking Stability for Attribution-based Explanations",
+            "author": "Agarwal, Chirag and Johnson, Nari and Pawelczyk, Martin and Krishna, "
+            "Satyapriya and Saxena, Eshika and Zitnik, Marinka and Lakkaraju, Himabindu",
+            "journal": "arXiv:2203.06877",
+            "year": "2022",
+        },
+    ),
+    "dasgupta2022framework": (
+        "inproceedings",
+        {
+            "title": "Framework for Evaluating Faithfulness of Local Explanations",
+            "author": "Dasgupta, Sanjoy and Frost, Nave and Moshkovitz, Michal",
+            "booktitle": "International Conference on Machine Learning",
+            "year": "2022",
+            "eprint": "2202.00734",
+        },
+    ),
+    "chalasani2020concise": (
+        "inproceedings",
+        {
+            "title": "Concise Explanations of Neural Networks Using Adversarial Training",
+            "author": "Chalasani, Prasad and Chen, Jiefeng and Chowdhury, Amrita Roy and Jha, "
+            "Somesh and Wu, Xi",
+            "booktitle": "International Conference on Machine Learning",
+            "year": "2020",
+            "eprint": "1810.06583",
+        },
+    ),
+    "bhatt2020evaluating": (
+        "inproceedings",
+        {
+            "title": "Evaluating and Aggregating Feature-based Model Explanations",
+            "author": "Bhatt, Umang and Weller, Adrian and Moura, José M. F.",
+            "booktitle": "International Joint Conference on Artificial Intelligence",
+            "year": "2020",
+            "eprint": "2005.00631",
+        },
+    ),
+    "arras2022clevr": (
+        "article",
+        {
+            "title": "CLEVR-XAI: A Benchmark Dataset for the Ground Truth Evaluation of "
+            "Neural Network Explanations",
+            "author": "Arras, Leila and Osman, Ahmed and Samek, Wojciech",
+            "journal": "Information Fusion",
+            "year": "2022",
+            "eprint": "2003.07258",
+        },
+    ),
+    "theiner2022interpretable": (
+        "inproceedings",
+        {
+            "title": "Interpretable Semantic Photo Geolocation",
+            "author": "Theiner, Jonas and Müller-Budack, Eric and Ewerth, Ralph",
+            "booktitle": "Winter Conference on Applications of Computer Vision",
+            "year": "2022",
+            "eprint": "2104.14995",
+        },
+    ),
+    "fawcett2006introduction": (
+        "article",
+        {
+            "title": "An Introduction to ROC Analysis",
+            "author": "Fawcett, Tom",
+            "journal": "Pattern Recognition Letters",
+            "year": "2006",
+        },
+    ),
+    "ariasduart2022focus": (
+        "inproceedings",
+        {
+            "title": "Focus! Rating XAI Methods and Finding Biases",
+            "author": "Arias-Duart, Anna and Parés, Ferran and Garcia-Gasulla, Dario and "
+            "Giménez-Ábalos, Victor",
+            "booktitle": "International Conference on Fuzzy Systems",
+            "year": "2022",
+            "eprint": "2109.15035",
         },
     ),
 }

@@ -6,23 +6,31 @@ everywhere. In the place of the attribution may stand a dictionary of several; t
 result, and what does not depend on the attribution is computed once for all of them.
 """
 
-from ._curves import Curve as Curve
-from ._flipping import abpc as abpc
-from ._flipping import pixel_flipping as pixel_flipping
 from ._classes import class_sensitivity as class_sensitivity
 from ._classes import random_logit as random_logit
 from ._completeness import Conservation as Conservation
 from ._completeness import completeness as completeness
 from ._completeness import conservation as conservation
+from ._complexity import complexity as complexity
+from ._complexity import effective_complexity as effective_complexity
+from ._complexity import sparseness as sparseness
+from ._consistency import Consistency as Consistency
+from ._consistency import consistency as consistency
+from ._continuity import continuity as continuity
 from ._controls import edges as edges
 from ._controls import random as random
 from ._controls import uniform as uniform
+from ._curves import Curve as Curve
 from ._deletion import deletion as deletion
 from ._deletion import insertion as insertion
 from ._dependence import non_sensitivity as non_sensitivity
 from ._dependence import sensitivity_a as sensitivity_a
 from ._efficient_mprt import efficient_mprt as efficient_mprt
 from ._equal_functions import equal_functions as equal_functions
+from ._flipping import abpc as abpc
+from ._flipping import pixel_flipping as pixel_flipping
+from ._focus import focus as focus
+from ._focus import mosaic as mosaic
 from ._gap import Gap as Gap
 from ._imputation import noisy_linear_imputation as noisy_linear_imputation
 from ._invariance import implementation_invariance as implementation_invariance
@@ -30,6 +38,8 @@ from ._invariance import input_invariance as input_invariance
 from ._irof import irof as irof
 from ._linearity import linearity as linearity
 from ._linearity import symmetry as symmetry
+from ._mass import attribution_localization as attribution_localization
+from ._mass import relevance_mass_accuracy as relevance_mass_accuracy
 from ._random_parameters import randomize_parameters as randomize_parameters
 from ._randomization import Randomization as Randomization
 from ._randomization import parameter_randomization as parameter_randomization
@@ -40,3 +50,13 @@ from ._removal import blur_removal as blur_removal
 from ._removal import mean_removal as mean_removal
 from ._removal import uniform_removal as uniform_removal
 from ._road import road as road
+from ._roc import localization_auc as localization_auc
+from ._sensitivity import avg_sensitivity as avg_sensitivity
+from ._sensitivity import local_lipschitz as local_lipschitz
+from ._sensitivity import max_sensitivity as max_sensitivity
+from ._stability import relative_input_stability as relative_input_stability
+from ._stability import relative_output_stability as relative_output_stability
+from ._stability import relative_representation_stability as relative_representation_stability
+from ._top import pointing_game as pointing_game
+from ._top import relevance_rank_accuracy as relevance_rank_accuracy
+from ._top import top_k_intersection as top_k_intersection
