@@ -1151,4 +1151,55 @@ BIBLIOGRAPHY: dict[str, tuple[str, dict[str, str]]] = {
             "eprint": "2109.15035",
         },
     ),
+    "alvarezmelis2018towards": (
+        "inproceedings",
+        {
+            "title": "Towards Robust Interpretability with Self-Explaining Neural Networks",
+            "author": "Alvarez-Melis, David and Jaakkola, Tommi S.",
+            "booktitle": "Advances in Neural Information Processing Systems",
+            "year": "2018",
+            "eprint": "1806.07538",
+        },
+    ),
+    "ancona2018towards": (
+        "inproceedings",
+        {
+            "title": "Towards Better Understanding of Gradient-based Attribution Methods for "
+            "Deep Neural Networks",
+            "author": "Ancona, Marco and Ceolini, Enea and Öztireli, Cengiz and Gross, Markus",
+            "booktitle": "International Conference on Learning Representations",
+            "year": "2018",
+            "eprint": "1711.06104",
+        },
+    ),
+    "arya2019one": (
+        "article",
+        {
+            "title": "One Explanation Does Not Fit All: A Toolkit and Taxonomy of AI "
+            "Explainability Techniques",
+            "author": "Arya, Vijay and others",
+            "journal": "arXiv:1909.03012",
+            "year": "2019",
+        },
+    ),
+    "luss2019leveraging": (
+        "article",
+        {
+            "title": "Leveraging Latent Features for Local Explanations",
+            "author": "Luss, Ronny and others",
+            "journal": "arXiv:1905.12698",
+            "year": "2019",
+        },
+    ),
+    "deyoung2020eraser": (
+        "inproceedings",
+        {
+            "title": "ERASER: A Benchmark to Evaluate Rationalized NLP Models",
+            "author": "DeYoung, Jay and Jain, Sarthak and Rajani, Nazneen Fatema and Lehman, "
+            "Eric and Xiong, Caiming and Socher, Richard and Wallace, Byron C.",
+            "booktitle": "Association for Computational Linguistics",
+            "year": "2020",
+            "eprint": "1911.03429",
+        },
+    ),
 }
