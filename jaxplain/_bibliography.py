@@ -1202,4 +1202,66 @@ BIBLIOGRAPHY: dict[str, tuple[str, dict[str, str]]] = {
             "eprint": "1911.03429",
         },
     ),
+    "hooker2019roar": (
+        "inproceedings",
+        {
+            "title": "A Benchmark for Interpretability Methods in Deep Neural Networks",
+            "author": "Hooker, Sara and Erhan, Dumitru and Kindermans, Pieter-Jan and Kim, Been",
+            "booktitle": "Advances in Neural Information Processing Systems",
+            "year": "2019",
+            "eprint": "1806.10758",
+        },
+    ),
+    "efron1987better": (
+        "article",
+        {
+            "title": "Better Bootstrap Confidence Intervals",
+            "author": "Efron, Bradley",
+            "journal": "Journal of the American Statistical Association",
+            "volume": "82",
+            "year": "1987",
+        },
+    ),
+    "fisher1935design": (
+        "book",
+        {
+            "title": "The Design of Experiments",
+            "author": "Fisher, Ronald A.",
+            "publisher": "Oliver and Boyd",
+            "year": "1935",
+        },
+    ),
+    "pahde2023optimizing": (
+        "inproceedings",
+        {
+            "title": "Optimizing Explanations by Network Canonization and Hyperparameter Search",
+            "author": "Pahde, Frederik and Yolcu, Galip Ümit and Binder, Alexander and Samek, "
+            "Wojciech and Lapuschkin, Sebastian",
+            "booktitle": "Conference on Computer Vision and Pattern Recognition Workshops",
+            "year": "2023",
+            "eprint": "2211.17174",
+        },
+    ),
+    "efron1993introduction": (
+        "book",
+        {
+            "title": "An Introduction to the Bootstrap",
+            "author": "Efron, Bradley and Tibshirani, Robert J.",
+            "publisher": "Chapman and Hall",
+            "year": "1993",
+        },
+    ),
+    "hedstrom2023quantus": (
+        "article",
+        {
+            "title": "Quantus: An Explainable AI Toolkit for Responsible Evaluation of Neural "
+            "Network Explanations and Beyond",
+            "author": "Hedström, Anna and Weber, Leander and Krakowczyk, Daniel and Bareeva, "
+            "Dilyara and Motzkus, Franz and Samek, Wojciech and Lapuschkin, Sebastian and Höhne, "
+            "Marina M.-C.",
+            "journal": "Journal of Machine Learning Research",
+            "year": "2023",
+            "eprint": "2202.06861",
+        },
+    ),
 }

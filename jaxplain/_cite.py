@@ -241,4 +241,10 @@ PAPERS: dict[str, tuple[str, ...]] = {
     "monotonicity_correlation": ("nguyen2020quantitative",),
     "comprehensiveness": ("deyoung2020eraser",),
     "sufficiency": ("deyoung2020eraser",),
+    "roar": ("hooker2019roar",),
+    "kar": ("hooker2019roar",),
+    "summarize": ("efron1987better",),
+    "compare": ("fisher1935design", "phipson2010permutation"),
+    "select_explanation": ("pahde2023optimizing", "efron1993introduction"),
+    "benchmark": ("hedstrom2023quantus", "adebayo2018sanity"),
 }

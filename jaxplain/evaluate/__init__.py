@@ -6,6 +6,7 @@ everywhere. In the place of the attribution may stand a dictionary of several; t
 result, and what does not depend on the attribution is computed once for all of them.
 """
 
+from ._benchmark import benchmark as benchmark
 from ._classes import class_sensitivity as class_sensitivity
 from ._classes import random_logit as random_logit
 from ._completeness import Conservation as Conservation
@@ -59,8 +60,14 @@ from ._regions import selectivity as selectivity
 from ._removal import blur_removal as blur_removal
 from ._removal import mean_removal as mean_removal
 from ._removal import uniform_removal as uniform_removal
+from ._report import Report as Report
+from ._retrained import RetrainingCurves as RetrainingCurves
 from ._road import road as road
+from ._roar import kar as kar
+from ._roar import roar as roar
 from ._roc import localization_auc as localization_auc
+from ._selection import Selection as Selection
+from ._selection import select_explanation as select_explanation
 from ._sensitivity import avg_sensitivity as avg_sensitivity
 from ._sensitivity import local_lipschitz as local_lipschitz
 from ._sensitivity import max_sensitivity as max_sensitivity
@@ -68,6 +75,10 @@ from ._sensitivity_n import sensitivity_n as sensitivity_n
 from ._stability import relative_input_stability as relative_input_stability
 from ._stability import relative_output_stability as relative_output_stability
 from ._stability import relative_representation_stability as relative_representation_stability
+from ._statistics import Comparison as Comparison
+from ._statistics import Summary as Summary
+from ._statistics import compare as compare
+from ._statistics import summarize as summarize
 from ._top import pointing_game as pointing_game
 from ._top import relevance_rank_accuracy as relevance_rank_accuracy
 from ._top import top_k_intersection as top_k_intersection
