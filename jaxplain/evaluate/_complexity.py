@@ -17,7 +17,7 @@ from .._tree import widen
 from .._types import Argnums, Model, PyTree, Scalar
 from ..perturb._features import Partition
 from ._flipping import ranks, removed
-from ._nearby import ratio
+from ._norms import ratio
 from ._subjects import Attributions, Call, Subject
 
 

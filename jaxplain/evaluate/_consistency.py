@@ -15,7 +15,7 @@ from .._batch import stack
 from .._errors import check_chunk, check_count
 from .._tree import describe
 from .._types import PyTree
-from ._nearby import ratio
+from ._norms import ratio
 
 Discretize = Callable[[jax.Array], Any]
 

@@ -14,7 +14,8 @@ from .._call import Score, checked_input
 from .._errors import check_chunk, check_count
 from .._tree import path_name
 from .._types import Argnums, Model, PyTree, Scalar
-from ._nearby import distance, explanation, manhattan, ratio
+from ._nearby import explanation
+from ._norms import distance, manhattan, ratio
 from ._subjects import Attributions, Explain, of_methods
 
 

@@ -7,8 +7,9 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from .._tree import map_wide, same_tree, total, widen
+from .._tree import same_tree
 from .._types import PyTree
+from ._norms import distance, norm
 
 
 @jax.tree_util.register_dataclass
@@ -41,15 +42,8 @@ def gap(left: PyTree, right: PyTree) -> Gap:
             f"The explanations to compare are {jax.tree.structure(left)} and "
             f"{jax.tree.structure(right)}: they must be pytrees of the same structure."
         )
-    distance = norm(map_wide(jnp.subtract, left, right))
-    return Gap(distance, ratio(distance, jnp.maximum(norm(left), norm(right))))
-
-
-def norm(tree: PyTree) -> jax.Array:
-    """The Euclidean norm over all leaves; its derivative at zero is zero."""
-    square = total(jax.tree.map(jnp.square, widen(tree)))
-    nonzero = square > 0
-    return jnp.where(nonzero, jnp.sqrt(jnp.where(nonzero, square, 1)), 0)
+    apart = distance(left, right)
+    return Gap(apart, ratio(apart, jnp.maximum(norm(left), norm(right))))
 
 
 def ratio(numerator: jax.Array, denominator: jax.Array) -> jax.Array:

@@ -16,7 +16,7 @@ from .._tree import path_name, same_tree
 from .._types import Argnums, Model, PyTree
 from ..perturb._features import Partition
 from ..perturb._game import Game
-from ._nearby import ratio
+from ._norms import ratio
 from ._subjects import Attributions, Call, Subject
 
 RANK_SIGNS = ("signed", "absolute")

@@ -9,13 +9,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.flatten_util import ravel_pytree
 
 from .._batch import stack
 from .._call import checked_input
 from .._errors import check_choice, check_chunk, check_count, check_real, is_concrete
 from .._keys import normal_like, one_key_each
-from .._tree import describe, map_wide, total, widen
+from .._tree import describe, widen
 from .._types import PyTree, Scalar
 
 NOISES = ("uniform", "normal")
@@ -77,30 +76,3 @@ def explanation(explain: Callable[[PyTree], PyTree], x: PyTree) -> PyTree:
             "floating-point numbers. Build the attribution without info=True."
         )
     return widen(jax.tree.map(jnp.asarray, found))
-
-
-def norm(tree: PyTree) -> jax.Array:
-    """The Euclidean norm of all elements, with a derivative of zero at zero."""
-    values, _ = ravel_pytree(widen(tree))
-    largest = jnp.max(jnp.abs(values), initial=0)
-    # Without the scale the squares of small numbers would be lost.
-    scale = jax.lax.stop_gradient(jnp.where(largest == 0, 1, largest))
-    square = jnp.sum(jnp.square(values / scale))
-    root = jnp.sqrt(jnp.where(square == 0, 1, square))
-    return jnp.where(square == 0, 0, scale * root)
-
-
-def distance(left: PyTree, right: PyTree) -> jax.Array:
-    """The Euclidean distance of two pytrees."""
-    return norm(map_wide(jnp.subtract, left, right))
-
-
-def manhattan(left: PyTree, right: PyTree) -> jax.Array:
-    """The sum of the absolute differences of two pytrees."""
-    return total(map_wide(lambda a, b: jnp.abs(a - b), left, right))
-
-
-def ratio(above: jax.Array, below: jax.Array) -> jax.Array:
-    """The quotient, 0 where it would be 0 / 0; NaN stays NaN."""
-    below = below.astype(above.dtype)
-    return jnp.where(below == 0, above * 0, above / jnp.where(below == 0, 1, below))

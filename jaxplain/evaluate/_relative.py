@@ -13,7 +13,8 @@ from .._call import Score
 from .._errors import check_real, is_concrete
 from .._tree import describe, map_wide
 from .._types import Argnums, Model, PyTree, Scalar
-from ._nearby import Nearby, explanation, norm
+from ._nearby import Nearby, explanation
+from ._norms import norm
 from ._subjects import Attributions, Explain, of_methods
 
 Moved = Callable[[Score, PyTree], Callable[[PyTree], jax.Array]]

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from .._types import Argnums, Model, PyTree
 from ._masks import RANK_SIGNS, Located
-from ._nearby import ratio
+from ._norms import ratio
 from ._subjects import Attributions
 
 

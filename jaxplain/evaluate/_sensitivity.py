@@ -10,7 +10,8 @@ import jax.numpy as jnp
 
 from .._call import Score
 from .._types import Argnums, Model, PyTree, Scalar
-from ._nearby import Nearby, distance, explanation, norm, ratio
+from ._nearby import Nearby, explanation
+from ._norms import distance, norm, ratio
 from ._subjects import Attributions, Explain, of_methods
 
 

@@ -12,7 +12,8 @@ from .._errors import check_choice
 from .._tree import describe, widen
 from .._types import PyTree
 from ._correlation import pearson, spearman
-from ._gap import norm, ratio
+from ._gap import ratio
+from ._norms import norm
 
 Similarity = Callable[[PyTree, PyTree], jax.Array]
 

@@ -11,7 +11,8 @@ from .._call import Score
 from .._types import Argnums, Model, PyTree, Scalar
 from ..program._cut import cut
 from ..program._locate import At, checked_globs
-from ._nearby import Nearby, distance
+from ._nearby import Nearby
+from ._norms import distance
 from ._relative import Outputs, check_floor, largest_ratio, relative_change
 from ._subjects import Attributions
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from .._errors import check_count
 from .._types import Argnums, Model, PyTree
 from ._masks import RANK_SIGNS, Located, over_size
-from ._nearby import ratio
+from ._norms import ratio
 from ._subjects import Attributions
 
 

@@ -13,7 +13,8 @@ import pytest
 
 import jaxplain
 from jaxplain.evaluate._continuity import continuity
-from jaxplain.evaluate._nearby import Nearby, distance, norm
+from jaxplain.evaluate._nearby import Nearby
+from jaxplain.evaluate._norms import distance, norm
 from jaxplain.evaluate._sensitivity import avg_sensitivity, local_lipschitz, max_sensitivity
 from jaxplain.evaluate._stability import (
     relative_input_stability,
