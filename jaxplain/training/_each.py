@@ -8,13 +8,14 @@ from typing import Any
 import jax
 
 from .._errors import check_chunk
+from .._progress import Progress
 from .._types import PyTree
 from ._examples import Examples, batches_of, checked_arrays, example_like, in_memory
-from ._training import Arrays, Batches, OfExample, Progress
+from ._training import Arrays, Batches, OfExample
 
 
 def arrays_or_stream(
-    train: Any, chunk: int | None, progress: Progress | None
+    train: Any, chunk: int | None, progress: Progress
 ) -> tuple[Examples | None, Batches | None]:
     """The training set as arrays for one compiled program, or as what Python reads in batches."""
     check_chunk(chunk)
@@ -23,7 +24,7 @@ def arrays_or_stream(
             raise ValueError("chunk= is for arrays: a stream of train has its own batches.")
         return None, Batches(train, progress)
     arrays = checked_arrays(train, chunk)
-    if progress is None:
+    if progress is None or progress is False:
         return arrays, None
     return None, Batches(batches_of(arrays, chunk), progress)
 
@@ -35,9 +36,7 @@ class OfEachExample:
     With `progress` they are read as a stream is, in batches of `chunk`.
     """
 
-    def __init__(
-        self, fn: OfExample, train: Any, chunk: int | None, progress: Progress | None
-    ) -> None:
+    def __init__(self, fn: OfExample, train: Any, chunk: int | None, progress: Progress) -> None:
         self._fn = fn
         self._arrays: Examples | None
         self._stream: Batches | None

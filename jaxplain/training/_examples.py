@@ -9,8 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._batch import chunk_size
-from .._errors import check_chunk
+from .._errors import check_chunk, is_concrete
 from .._tree import describe, first_nonfinite
+from .._types import PyTree
 
 Examples = tuple[Any, ...]  # the arguments of the loss after the parameters
 
@@ -49,6 +50,16 @@ def batches_of(examples: Examples, chunk: int | None) -> list[Examples]:
     size = chunk_size(count, chunk)
     parts = [slice(start, start + size) for start in range(0, count, size)]
     return [jax.tree.map(lambda leaf, part=part: leaf[part], examples) for part in parts]
+
+
+def check_not_traced(*values: PyTree) -> None:
+    """Raise where Python would read batches while it is traced, not when it computes."""
+    if not all(map(is_concrete, jax.tree.leaves(values))):
+        raise TypeError(
+            "A stream of batches, progress= and checkpoint= are read by Python, which "
+            "jax.jit, jax.vmap and jax.grad cannot compile: explain one example after the "
+            "other, or give the training set as a tuple of arrays alone."
+        )
 
 
 def example_like(examples: Examples) -> Examples:

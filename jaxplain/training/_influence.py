@@ -12,16 +12,24 @@ import jax.numpy as jnp
 from .._call import named
 from .._errors import check_choice, check_count, check_real, warn_unless
 from .._keys import checked_key
+from .._progress import Progress
 from .._types import Attribution, Info, PyTree, Scalar
 from ._conjugate_gradients import ConjugateGradients
 from ._curvature import Loss, curvature_of
-from ._examples import Examples, batches_of, checked_arrays, example_like, in_memory
+from ._examples import (
+    Examples,
+    batches_of,
+    check_not_traced,
+    checked_arrays,
+    example_like,
+    in_memory,
+)
 from ._lissa import Lissa
 from ._parameters import choose
 from ._resume import Digest
 from ._runs import Compiled, Method, Streamed, checked_example
 from ._solvers import Arnoldi, Solution, Solver
-from ._training import Batches, Progress
+from ._training import FEW, Batches
 
 SOLVERS: dict[str, Callable[..., Solver]] = {
     "cg": ConjugateGradients,
@@ -63,7 +71,7 @@ def influence(
     rank: int | None = None,
     dimension: int | None = None,
     chunk: int | None = None,
-    progress: Progress | None = None,
+    progress: Progress = None,
     checkpoint: str | os.PathLike[str] | None = None,
     info: bool = False,
 ) -> Attribution:
@@ -103,7 +111,8 @@ def influence(
         dimension: for Arnoldi, the number of steps, at least the rank; twice the rank if None.
         chunk: at most this many training examples are looked at at once; None for all of them. A
             stream has its own batches.
-        progress: called with the number of training examples read so far in this call; arrays are
+        progress: called with the number of training examples read so far in this call, or True for
+            a progress bar; arrays are
             then cut into batches of `chunk` and read by Python.
         checkpoint: a file (.npz) that keeps the state after each step, so that the same call goes
             on there after an interruption; arrays are then cut into batches as for `progress`. It
@@ -166,12 +175,13 @@ def influence(
     damping = jnp.asarray(damping, jnp.result_type(*chosen.of(params).values()))
     method = Method(curved, SOLVERS[solver](curved, **given))
     run: Compiled | Streamed
-    if in_memory(train) and progress is None and checkpoint is None:
+    if in_memory(train) and not progress and checkpoint is None:
         train = checked_arrays(train, chunk)
         like = example_like(train)
-        first = train
+        first = jax.tree.map(lambda leaf: leaf[:FEW], train)
         run = Compiled(method, params, train, chunk, damping)
     else:
+        check_not_traced(params, damping)
         if in_memory(train):
             train = batches_of(checked_arrays(train, chunk), chunk)
         elif chunk is not None:

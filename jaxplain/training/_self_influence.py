@@ -11,14 +11,15 @@ import jax.numpy as jnp
 from .._batch import nested
 from .._errors import check_choice, check_count, check_real, warn_unless
 from .._keys import checked_key
+from .._progress import Progress
 from .._types import PyTree, Scalar
 from ._arnoldi import LowRank, fit_arnoldi
 from ._conjugate_gradients import ConjugateGradients
 from ._curvature import Curvature, Loss, curvature_of
 from ._each import arrays_or_stream
-from ._examples import Examples
+from ._examples import Examples, check_not_traced, in_memory
 from ._parameters import choose
-from ._training import Arrays
+from ._training import FEW, Arrays
 from ._vectors import dot
 
 SOLVERS = ("arnoldi", "cg")
@@ -41,7 +42,7 @@ def self_influence(
     tolerance: float | None = None,
     iterations: int | None = None,
     chunk: int | None = None,
-    progress: Callable[[int], None] | None = None,
+    progress: Progress = None,
     key: jax.Array | None = None,
 ) -> jax.Array:
     r"""How much the loss of each training example would rise if the training did without it.
@@ -74,7 +75,8 @@ def self_influence(
         chunk: at most this many training examples are looked at at once; None for all of them.
             Gradients of single examples are held for at most `rank` of them. A stream has its own
             batches.
-        progress: called with the number of training examples read so far; arrays are then looked
+        progress: called with the number of training examples read so far, or True for a progress
+            bar; arrays are then looked
             at in batches of `chunk`, each with a gradient of every example.
         key: a random key, which `"arnoldi"` needs for its first direction.
 
@@ -112,8 +114,11 @@ def self_influence(
     check_choice("solver", solver, SOLVERS)
     check_real("damping", damping, low=0)
     matrix = curvature_of(loss, choose(params, parameters), curvature, outputs)
+    if progress or not in_memory(train):
+        check_not_traced(params, damping, key)
     arrays, stream = arrays_or_stream(train, chunk, progress)
-    matrix.check_outputs(params, arrays or (stream.first if stream else ()))
+    few = stream.first if stream else jax.tree.map(lambda leaf: leaf[:FEW], arrays)
+    matrix.check_outputs(params, few)
     if solver == "cg":
         _check_unused("arnoldi", rank=rank, dimension=dimension, key=key)
         if arrays is None:
@@ -181,8 +186,10 @@ def _by_descent(
     def compiled(
         params: PyTree, train: Examples, damping: Scalar
     ) -> tuple[jax.Array, jax.Array, jax.Array]:
-        # For every example whose system is solved, all others are looked at.
-        solved, seen = nested(chunk, Arrays(train).count)
+        # For every example whose system is solved, all others are looked at: one at a time, or
+        # the memory would grow with the square of their number.
+        count = Arrays(train).count
+        solved, seen = nested(chunk or count, count)
         training = Arrays(train, seen)
 
         def of_example(params: PyTree, *example: Any) -> tuple[jax.Array, jax.Array, jax.Array]:

@@ -373,3 +373,17 @@ def test_errors_of_protodash() -> None:
         protodash(X0, 2, target=np.full((2, 3), np.nan))
     with pytest.raises(ValueError, match="n=41 prototypes.* there are 40"):
         protodash(X0, 41)
+
+
+def test_other_kernels_within_jit_and_vmap() -> None:
+    X = jnp.asarray(np.random.default_rng(5).normal(size=(20, 3)))
+    for kernel in ("linear", "cosine"):
+        compiled = jax.jit(lambda: prototypes(X, 3, kernel=kernel))()  # noqa: B023
+        np.testing.assert_array_equal(compiled, prototypes(X, 3, kernel=kernel))
+
+    def chosen(gamma: Any) -> jax.Array:
+        return prototypes(X, 3, kernel=lambda x, y: jnp.exp(-gamma * jnp.sum(jnp.abs(x - y))))
+
+    gammas = jnp.array([0.1, 1.0])
+    mapped = jax.vmap(chosen)(gammas)
+    np.testing.assert_array_equal(mapped, [chosen(gamma) for gamma in gammas])

@@ -188,3 +188,33 @@ def test_finds_wrong_labels() -> None:
 def test_errors(options: dict[str, Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         self_influence(cross_entropy, PARAMS, TRAIN, **options)
+
+
+def test_conjugate_gradients_solve_one_system_at_a_time() -> None:
+    """Memory that grew with the square of the number of examples would be 64 times as much."""
+
+    def loss(w: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
+        score = jnp.sum(jnp.tanh(x[:, None] * w))
+        return jax.nn.softplus(score) - y * score
+
+    def scores(train: Any) -> jax.Array:
+        w = jnp.ones((3, 32))
+        return self_influence(loss, w, train, solver="cg", iterations=3, tolerance=1.0)
+
+    def memory(count: int) -> int:
+        like = (
+            jax.ShapeDtypeStruct((count, 3), jnp.float64),
+            jax.ShapeDtypeStruct((count,), jnp.float64),
+        )
+        stats = jax.jit(scores).lower(like).compile().memory_analysis()
+        return int(stats.temp_size_in_bytes)
+
+    assert memory(800) < 16 * memory(100)
+
+
+def test_streams_are_not_for_compiled_code() -> None:
+    def scores(damping: Any) -> jax.Array:
+        return self_influence(cross_entropy, PARAMS, [TRAIN], damping=damping, key=KEY)
+
+    with pytest.raises(TypeError, match="are read by Python"):
+        jax.jit(scores)(jnp.array(0.1))
