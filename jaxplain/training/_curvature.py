@@ -23,7 +23,7 @@ from ..program._cut import cut
 from ._examples import Examples
 from ._parameters import Chosen, Vector
 from ._training import OfBlock, Training
-from ._vectors import add, norm, scale
+from ._vectors import add, scale, unit
 
 Loss = Callable[..., Any]
 
@@ -127,10 +127,8 @@ class Curvature:
         @jax.vmap
         def beside(*example: Any) -> jax.Array:
             h = below(moving, *example)
-            slopes = jax.grad(lambda m: above(h, m, *example))(moving)
-            length = norm(slopes)
-            direction = scale(slopes, 1 / jnp.where(length > 0, length, 1))
-            return jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(direction)])
+            slopes = unit(jax.grad(lambda m: above(h, m, *example))(moving))
+            return jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(slopes)])
 
         directions = beside(*block)
         if not is_concrete(directions):

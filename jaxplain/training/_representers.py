@@ -108,9 +108,8 @@ def representer_points(
         iterations: at most this many steps of Newton's method.
         chunk: of at most this many training examples features are computed at once; None for all
             of them.
-        progress: called with the number of training examples read so far, or True for a progress
-            bar; arrays are then looked
-            at in batches of `chunk`.
+        progress: True for a progress bar, or a function that is called with the number of training
+            examples read so far; arrays are then looked at in batches of `chunk`.
 
     Returns:
         `Representers`: `values(x)`, what each training example contributes to each logit of x;

@@ -48,9 +48,8 @@ def tracin(
         parameters: a glob over the paths of the parameters that count, or several.
         chunk: at most this many training examples are looked at at once; None for all of them. A
             stream has its own batches.
-        progress: called with the number of training examples read so far in this call, or True for
-            a progress bar; arrays are
-            then looked at in batches of `chunk`.
+        progress: True for a progress bar, or a function that is called with the number of training
+            examples read so far in this call; arrays are then looked at in batches of `chunk`.
 
     Returns:
         A function of one example, the arguments of `loss` after the parameters, that returns one
@@ -126,9 +125,8 @@ def self_tracin(
         parameters: a glob over the paths of the parameters that count, or several.
         chunk: at most this many training examples are looked at at once, each with a gradient of
             its own; None for all of them.
-        progress: called with the number of training examples read so far, or True for a progress
-            bar; arrays are then looked
-            at in batches of `chunk`.
+        progress: True for a progress bar, or a function that is called with the number of training
+            examples read so far; arrays are then looked at in batches of `chunk`.
 
     Returns:
         One number for each training example, (n,), never negative, in units of the loss.

@@ -24,17 +24,15 @@ import numpy as np
 
 from .._batch import blocks, chunk_size, stack, weighted_sum
 from .._progress import Progress, checked_progress
+from .._tree import count_examples
 from .._types import PyTree
-from ._examples import Examples, checked_batch, count_of, example_like
+from ._examples import FEW, Examples, checked_batch, example_like, few_of
 
 OfBlock = Callable[[PyTree, Examples, jax.Array], PyTree]
 OfExample = Callable[..., PyTree]  # (operand, *example)
 Advance = Callable[[PyTree, PyTree, Examples], PyTree]  # (operand, state, block) -> state
 Product = Callable[[PyTree], PyTree]
 Solve = Callable[[Product, PyTree], tuple[PyTree, PyTree]]
-
-FEW = 8
-"""Of so many examples it is looked at whether they are as they should be."""
 
 
 class Checkpoint(Protocol):
@@ -88,7 +86,7 @@ class Arrays:
     def __init__(self, examples: Examples, chunk: int | None = None) -> None:
         self.examples = examples
         self.chunk = chunk
-        self.count = count_of(examples)
+        self.count = count_examples(examples, "train")
 
     def total(self, fn: OfBlock, operand: PyTree) -> PyTree:
         size = chunk_size(self.count, self.chunk)
@@ -167,11 +165,11 @@ class Batches:
         self._marks: list[int] = []  # what each batch is known by
         self._compiled: dict[Any, Any] = {}
         for place, batch in enumerate(batches):
-            batch = jax.tree.map(jnp.asarray, tuple(checked_batch(batch, place)))
-            self.count += count_of(batch)
+            batch = checked_batch(batch, place)
             self.like = self.like or example_like(batch)
-            if not self.first or count_of(self.first) < FEW:
-                self.first = _together(self.first, batch)
+            if self.count < FEW:
+                self.first = few_of(self.first, batch) if self.first else few_of(batch)
+            self.count += count_examples(batch, "train")
             self._marks.append(_mark(batch))
             if look is not None:
                 look(batch)
@@ -187,7 +185,7 @@ class Batches:
     def total(self, fn: OfBlock, operand: PyTree) -> PyTree:
         result: PyTree = None
         for batch in self._each_batch():
-            ones = jnp.ones(count_of(batch))
+            ones = jnp.ones(count_examples(batch, "train"))
             part = self._once(fn, jax.jit)(operand, batch, ones)
             result = part if result is None else jax.tree.map(jnp.add, result, part)
         return result
@@ -252,7 +250,7 @@ class Batches:
                 )
             place += 1
             yield batch
-            self._read += count_of(batch)
+            self._read += count_examples(batch, "train")
             if self._progress is not None:
                 self._progress(self._read)
         if place < len(self._marks):
@@ -268,18 +266,9 @@ def _of_each(fn: OfExample) -> Callable[[PyTree, Examples], PyTree]:
 
 def _mark(batch: Examples) -> int:
     """What a batch is known by: its size, and its first and last example."""
-    mark = count_of(batch)
+    mark = count_examples(batch, "train")
     with jax.ensure_compile_time_eval():
         for leaf in jax.tree.leaves(batch):
             for row in (leaf[0], leaf[-1]):
                 mark = zlib.crc32(np.asarray(row).tobytes(), mark)
     return mark
-
-
-def _together(first: Examples, batch: Examples) -> Examples:
-    """The first few examples of both."""
-    with jax.ensure_compile_time_eval():
-        few: Examples = jax.tree.map(lambda leaf: leaf[:FEW], batch)
-        if first:
-            few = jax.tree.map(lambda a, b: jnp.concatenate([a, b])[:FEW], first, few)
-        return few

@@ -235,13 +235,15 @@ def test_discrepancy_can_be_differentiated() -> None:
     assert abs(slope) > 1e-4
 
 
-def test_progress_counts_rows_and_changes_nothing() -> None:
+def test_progress_counts_rows_and_changes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     X, seen = DATA["wide"][:37], []
     places = prototypes(X, 4, chunk=14, progress=seen.append)
     assert seen == [13, 26, 37, 38, 39, 40, 41]
     np.testing.assert_array_equal(places, prototypes(X, 4))
     with pytest.raises(ValueError, match="leave progress out"):
         jax.jit(lambda X: prototypes(X, 4, progress=seen.append))(X)
+    np.testing.assert_array_equal(prototypes(X, 4, chunk=14, progress=True), places)
+    assert "41/41" in capsys.readouterr().err
 
 
 # ------------------------------------------------------------------------------------------ errors
@@ -274,7 +276,7 @@ ERRORS: dict[str, tuple[Any, dict[str, Any], type[Exception], str]] = {
     ),
     "features": (X0, {"features": lambda x: jnp.log(x)}, ValueError, "features .* not finite"),
     "chunk": (X0, {"chunk": 0}, ValueError, "chunk=0"),
-    "bar": (X0, {"progress": True}, TypeError, "progress=True must be a function"),
+    "bar": (X0, {"progress": 3}, TypeError, "progress=3"),
     "complex": (X0 + 1j, {}, TypeError, "complex"),
 }
 
