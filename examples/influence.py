@@ -8,7 +8,7 @@ again without them, to see whether the numbers tell the truth. Run with
 
     python examples/influence.py --out out
 
-which takes one to two minutes on two cores; `--quick` takes half of the digits and leaves fewer
+which takes about a minute on two cores; `--quick` takes half of the digits and leaves fewer
 groups out.
 
 - `found.png`: of the first 400 digits by self-influence 87 % have a wrong label, 90 % by that of

@@ -6,7 +6,7 @@ that too, to see what it is good for. And weights are drawn as they are. Run wit
 
     python examples/maximize.py --out out
 
-which takes about two minutes on two cores; `--quick` makes fewer pictures in fewer steps.
+which takes about a minute on two cores; `--quick` makes fewer pictures in fewer steps.
 
 - `classes.png`: flamingos with a bent neck over water, a red strawberry with seeds and leaves, a
   tripod, a blue peacock, goldfish, a mountain, a cat's ears above a patterned coat. The cup of the

@@ -8,7 +8,7 @@ with
 
     python examples/prototypes.py --out out
 
-which takes one to two minutes on two cores; `--quick` trains for fewer epochs on the same digits
+which takes about a minute on two cores; `--quick` trains for fewer epochs on the same digits
 and chooses from 1000 of them.
 
 - `prototypes.png`: the eight prototypes of a class differ in slant, width and thickness, whatever

@@ -3,7 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
+
+Progress: TypeAlias = bool | Callable[[int], None] | None
+
+
+def checked_progress(
+    progress: Progress, name: str, unit: str, count: int | None = None
+) -> Callable[[int], None] | None:
+    """What to call with the number that is done: a bar, for True; None if nobody asked."""
+    if progress is None or progress is False:
+        return None
+    if progress is True:
+        return bar(name, unit, count)
+    if not callable(progress):
+        raise TypeError(
+            f"progress={progress!r} must be True for a progress bar, or a function that is called "
+            f"with the number of{unit} done."
+        )
+    return progress
 
 
 def bar(name: str, unit: str, count: int | None = None) -> Callable[[int], None]:

@@ -75,6 +75,17 @@ def _describe_leaf(leaf: Any) -> str:
     return f"{leaf.dtype}[{','.join(map(str, leaf.shape))}]"
 
 
+def count_examples(examples: PyTree, name: str) -> int:
+    """The common length of the leading axes."""
+    shapes = [jnp.shape(leaf) for leaf in jax.tree.leaves(examples)]
+    if not shapes or any(not shape or shape[0] != shapes[0][0] for shape in shapes):
+        raise ValueError(
+            f"{name} must be a batch of examples, arrays with one common leading axis, but is "
+            f"{describe(examples, name)}."
+        )
+    return int(shapes[0][0])
+
+
 def first_nonfinite(tree: PyTree, root: str) -> str | None:
     """Where the first NaN or infinity stands among the leaves that can be looked at, or None."""
     for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:

@@ -13,8 +13,9 @@ from .._call import checked_input, name_of
 from .._errors import check_chunk, check_real, is_concrete, warn_unless
 from .._keys import checked_key
 from .._optax import import_optax
+from .._tree import count_examples
 from .._types import PyTree, Scalar
-from ._examples import Span, check_activation, check_alike, count_examples, evaluate, span
+from ._examples import Span, check_activation, check_alike, evaluate, span
 from ._logistic import WHAT, Fit, fit_logistic
 
 LEAST = 6

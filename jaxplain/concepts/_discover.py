@@ -12,13 +12,13 @@ import jax.numpy as jnp
 from .._batch import stack
 from .._call import check_score, close
 from .._errors import check_chunk, check_count, check_real, is_concrete
-from .._tree import describe, first_nonfinite, wide
+from .._tree import count_examples, describe, first_nonfinite, wide
 from .._types import Model, PyTree, Scalar
 from ..backprop._rule import quotient
 from ..perturb._sobol import check_designs, check_exchanged, total_indices
 from ..program._cut import cut
 from ..program._locate import checked_path
-from ._examples import check_activation, count_examples
+from ._examples import check_activation
 from ._factorize import coefficients, factorize, reconstruct
 
 

@@ -65,17 +65,6 @@ def evaluate(fn: Callable[[PyTree], jax.Array], examples: PyTree, chunk: int | N
     return values
 
 
-def count_examples(examples: PyTree, name: str) -> int:
-    """The common length of the leading axes."""
-    shapes = [jnp.shape(leaf) for leaf in jax.tree.leaves(examples)]
-    if not shapes or any(not shape or shape[0] != shapes[0][0] for shape in shapes):
-        raise ValueError(
-            f"{name} must be a batch of examples, arrays with one common leading axis, but is "
-            f"{describe(examples, name)}."
-        )
-    return int(shapes[0][0])
-
-
 def check_alike(examples: PyTree, others: PyTree, name: str, other: str) -> None:
     """Raise unless single examples of both batches have the same shapes and dtypes."""
 

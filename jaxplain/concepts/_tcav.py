@@ -12,9 +12,10 @@ from .._call import checked_input, named
 from .._errors import check_choice, check_chunk, check_count, check_real, warn_unless
 from .._keys import checked_key
 from .._optax import import_optax
+from .._tree import count_examples
 from .._types import Model, PyTree, Scalar
 from ._cav import UNCONVERGED, check_enough, check_penalty, held_out
-from ._examples import check_alike, count_examples, evaluate
+from ._examples import check_alike, evaluate
 from ._experiment import STATISTICS, Options, measure
 from ._logistic import WHAT
 from ._report import ConceptReport

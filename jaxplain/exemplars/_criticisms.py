@@ -10,11 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._errors import check_count, is_concrete
+from .._progress import Progress
 from .._tree import precision
 from .._types import PyTree
-from ._greedy import best, check_progress, repeat
+from ._greedy import best, repeat, reporter
 from ._kernels import Kernel
-from ._points import Points, Progress, column_means, points_of
+from ._points import Points, column_means, points_of
 from ._witness import mean_of, places_of
 
 
@@ -28,7 +29,7 @@ def criticisms(
     labels: Any = None,
     regularize: bool = True,
     chunk: int | None = 1024,
-    progress: Progress | None = None,
+    progress: Progress = None,
 ) -> jax.Array:
     r"""The examples that the prototypes speak for least, and that differ from each other.
 
@@ -45,8 +46,8 @@ def criticisms(
         labels: as for `prototypes`; give the same.
         regularize: whether to add $\log \det K_C$, which keeps criticisms apart from each other.
         chunk: so many rows of the kernel matrix are in memory at once; None for all.
-        progress: called with the number of rows of the kernel matrix computed so far; in all there
-            are N, and n more with `regularize`.
+        progress: True for a progress bar, or a function that is called with the number of rows of
+            the kernel matrix computed so far; in all there are N, and n more with `regularize`.
 
     Returns:
         The places of the criticisms in the data, int32 of shape (n,), in the order in which they
@@ -79,8 +80,9 @@ def criticisms(
         interpretability, NIPS.
     """
     check_count("n", n)
-    check_progress(progress, X)
     points = points_of(X, kernel=kernel, features=features, labels=labels, chunk=chunk)
+    rows = len(points.vectors) + (n if regularize else 0)
+    report = reporter(progress, "criticisms", rows, X)
     count = len(points.vectors)
     chosen = places_of(prototypes, count)
     if n > count - len(chosen):
@@ -88,7 +90,7 @@ def criticisms(
             f"n={n} criticisms were asked for, but there are {count - len(chosen)} examples beside "
             f"the {len(chosen)} prototypes."
         )
-    means = column_means(points, points, chunk, progress)
+    means = column_means(points, points, chunk, report)
     strength = jnp.abs(means - mean_of(points, chosen, chunk))
     taken = jnp.zeros(count, bool).at[chosen].set(True)
     if not regularize:
@@ -96,7 +98,7 @@ def criticisms(
     else:
         itself = points.diagonal()
         start = _Criticisms(taken, jnp.zeros((n, count), means.dtype), itself)
-        _, (places, left) = repeat(_add, _Data(points, strength, itself), start, n, progress, count)
+        _, (places, left) = repeat(_add, _Data(points, strength, itself), start, n, report, count)
         _check_independent(left)
         places = jnp.where(left, places, -1)
     return jnp.where(jnp.all(jnp.isfinite(means)), places, -1)

@@ -10,26 +10,27 @@ import jax
 import jax.numpy as jnp
 
 from .._errors import is_concrete
-from ._points import Progress
+from .._progress import Progress, checked_progress
+from ._points import Report
 
 Step = Callable[[Any, Any, jax.Array], tuple[Any, Any]]
 
 
 def repeat(
-    step: Step, fixed: Any, state: Any, count: int, progress: Progress | None, done: int
+    step: Step, fixed: Any, state: Any, count: int, report: Report | None, done: int
 ) -> tuple[Any, Any]:
     """`state, out = step(fixed, state, t)` for each t, in one compiled loop, with outputs stacked.
 
-    With `progress`, one compiled step at a time, and `progress(done + t + 1)` after each.
+    With `report`, one compiled step at a time, and `report(done + t + 1)` after each.
     """
-    if progress is None:
+    if report is None:
         return _scan(step, fixed, state, count)  # type: ignore[no-any-return]
     outs = []
     for t in range(count):
         state, out = _one(step, fixed, state, jnp.int32(t))
         outs.append(out)
         jax.tree.leaves(state)[0].block_until_ready()
-        progress(done + t + 1)
+        report(done + t + 1)
     return state, jax.tree.map(lambda *parts: jnp.stack(parts), *outs)
 
 
@@ -38,17 +39,15 @@ def best(gain: jax.Array, barred: jax.Array) -> jax.Array:
     return jax.lax.argmax(jnp.where(barred, -jnp.inf, gain), 0, jnp.int32)
 
 
-def check_progress(progress: Progress | None, *data: Any) -> None:
-    """Raise where the loop that reports would run while it is traced, not when it computes."""
-    if progress is None:
-        return
-    if not callable(progress):
-        raise TypeError(f"progress={progress!r} must be a function of the number of rows so far.")
-    if not all(map(is_concrete, jax.tree.leaves(data))):
+def reporter(progress: Progress, name: str, rows: int | None, *data: Any) -> Report | None:
+    """What to call with the number of rows, in a loop in Python, which cannot be traced."""
+    report = checked_progress(progress, name, " rows", rows)
+    if report is not None and not all(map(is_concrete, jax.tree.leaves(data))):
         raise ValueError(
             "progress= reports from a loop in Python, which jax.jit and jax.vmap run through when "
             "they trace it: leave progress out there."
         )
+    return report
 
 
 @functools.partial(jax.jit, static_argnums=(0, 3))

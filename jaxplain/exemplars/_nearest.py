@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from .._batch import stack
 from .._call import check_score, close, name_of, named
 from .._errors import check_choice, check_chunk, check_count
-from .._tree import describe, first_nonfinite, wide
+from .._tree import count_examples, describe, first_nonfinite, wide
 from .._types import Model, PyTree
 from ..backprop._composite import Composite, as_composite
 from ..backprop._presets import epsilon
@@ -185,7 +185,7 @@ def _evaluated(
     seen = 0
     for batch in _batches(data):
         batch = jax.tree.map(jnp.asarray, batch)
-        _check_batch(batch)
+        count_examples(batch, "A batch (a list is taken for a list of them)")
         if (where := first_nonfinite(batch, "batch")) is not None:
             raise ValueError(f"After {seen} examples a batch is not finite: {where}.")
         vectors = of_batch(batch)
@@ -210,15 +210,6 @@ def _batches(data: Any) -> Iterable[PyTree]:
     """The data as batches: a list or a stream of them, or all in one."""
     tree = hasattr(data, "shape") or isinstance(data, tuple | Mapping)
     return data if isinstance(data, Iterable) and not tree else [data]
-
-
-def _check_batch(batch: PyTree) -> None:
-    shapes = [leaf.shape for leaf in jax.tree.leaves(batch)]
-    if not shapes or any(not shape or shape[0] != shapes[0][0] for shape in shapes):
-        raise ValueError(
-            "A batch must hold arrays with one common leading axis, but is "
-            f"{describe(batch, 'batch')}. A list is taken for a list of batches."
-        )
 
 
 def _flat(value: Any, at: str, of: Callable[..., Any] | None) -> jax.Array:

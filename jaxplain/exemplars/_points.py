@@ -16,12 +16,12 @@ import numpy as np
 
 from .._batch import chunk_size, stack
 from .._errors import check_chunk, is_concrete
-from .._tree import describe, first_nonfinite, wide
+from .._tree import count_examples, describe, first_nonfinite, wide
 from .._types import PyTree
-from ..concepts._examples import count_examples, evaluate
+from ..concepts._examples import evaluate
 from ._kernels import Kernel, as_kernel, fast_similarities, similarities
 
-Progress = Callable[[int], None]
+Report = Callable[[int], None]
 
 
 class Points(NamedTuple):
@@ -118,11 +118,11 @@ def _labels(labels: Any, count: int) -> jax.Array | None:
 
 
 def column_means(
-    points: Points, among: Points, chunk: int | None, progress: Progress | None
+    points: Points, among: Points, chunk: int | None, report: Report | None
 ) -> jax.Array:
     """How alike each of the points is to those of `among` in the mean, (N,)."""
     count = len(points.vectors)
-    if progress is None:
+    if report is None:
         means: jax.Array = _all_means(points, among, chunk)
     else:
         size, parts = chunk_size(count, chunk), []
@@ -130,7 +130,7 @@ def column_means(
             places = np.minimum(np.arange(start, start + size), count - 1)
             part: jax.Array = _means(points, among, jnp.asarray(places, jnp.int32))
             parts.append(part.block_until_ready())
-            progress(min(start + size, count))
+            report(min(start + size, count))
         means = jnp.concatenate(parts)[:count]
     if is_concrete(means) and not np.isfinite(np.asarray(means)).all():
         place = int(np.argmin(np.isfinite(np.asarray(means))))

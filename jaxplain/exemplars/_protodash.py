@@ -9,11 +9,12 @@ import jax
 import jax.numpy as jnp
 
 from .._errors import check_count
+from .._progress import Progress
 from .._types import PyTree
 from ..concepts._nnls import solve_nnls
-from ._greedy import best, check_progress, repeat
+from ._greedy import best, repeat, reporter
 from ._kernels import Kernel
-from ._points import Points, Progress, column_means, points_of, vectors_of
+from ._points import Points, column_means, points_of, vectors_of
 
 
 def protodash(
@@ -24,7 +25,7 @@ def protodash(
     kernel: Kernel | str | None = None,
     features: Callable[[PyTree], jax.Array] | None = None,
     chunk: int | None = 1024,
-    progress: Progress | None = None,
+    progress: Progress = None,
 ) -> tuple[jax.Array, jax.Array]:
     r"""Prototypes with weights that say how much of the data each stands for (ProtoDash).
 
@@ -40,8 +41,8 @@ def protodash(
         kernel: as for `prototypes`; by default its width comes from `X`.
         features: as for `prototypes`; of the target too.
         chunk: so many rows of the kernel matrix are in memory at once; None for all.
-        progress: called with the number of rows of the kernel matrix computed so far; in all there
-            are N + n.
+        progress: True for a progress bar, or a function that is called with the number of rows of
+            the kernel matrix computed so far; in all there are N + n.
 
     Returns:
         `(places, weights)`: the places of the prototypes in `X`, int32 of shape (n,), in the order
@@ -72,8 +73,9 @@ def protodash(
         selecting prototypes with importance weights, ICDM, arXiv:1707.01212.
     """
     check_count("n", n)
-    check_progress(progress, X, target)
     points = points_of(X, kernel=kernel, features=features, labels=None, chunk=chunk)
+    rows = len(points.vectors) + n
+    report = reporter(progress, "protodash", rows, X, target)
     count, entries = points.vectors.shape
     if n > count:
         raise ValueError(f"n={n} prototypes were asked for, but there are {count} examples.")
@@ -86,14 +88,14 @@ def protodash(
                 f"have {entries}: give examples of the same kind."
             )
         among = points._replace(vectors=vectors.astype(points.vectors.dtype))
-    means = column_means(points, among, chunk, progress)
+    means = column_means(points, among, chunk, report)
     start = _Chosen(
         jnp.full(n, -1, jnp.int32),
         jnp.zeros(n, means.dtype),
         jnp.zeros(count, bool),
         jnp.zeros((n, count), means.dtype),
     )
-    chosen, _ = repeat(_add, _Data(points, means), start, n, progress, count)
+    chosen, _ = repeat(_add, _Data(points, means), start, n, report, count)
     places = jnp.where(jnp.all(jnp.isfinite(means)), chosen.places, -1)
     return places, chosen.weights
 

@@ -10,10 +10,11 @@ import jax
 import jax.numpy as jnp
 
 from .._errors import check_count
+from .._progress import Progress
 from .._types import PyTree
-from ._greedy import best, check_progress, repeat
+from ._greedy import best, repeat, reporter
 from ._kernels import Kernel, Rbf
-from ._points import Points, Progress, column_means, points_of
+from ._points import Points, column_means, points_of
 
 
 @jax.tree_util.register_dataclass
@@ -49,7 +50,7 @@ def prototypes(
     features: Callable[[PyTree], jax.Array] | None = None,
     labels: Any = None,
     chunk: int | None = 1024,
-    progress: Progress | None = None,
+    progress: Progress = None,
     info: bool = False,
 ) -> Any:
     r"""The few examples that stand for the data: the greedy choice of MMD-critic.
@@ -72,8 +73,8 @@ def prototypes(
             all, and each class gets prototypes of its own, about as many as its share.
         chunk: so many rows of the kernel matrix are in memory at once, and the features of so many
             examples are computed at once; None for all.
-        progress: called with the number of rows of the kernel matrix computed so far; in all there
-            are N + n.
+        progress: True for a progress bar, or a function that is called with the number of rows of
+            the kernel matrix computed so far; in all there are N + n.
         info: also return a `Discrepancy`.
 
     Returns:
@@ -108,16 +109,17 @@ def prototypes(
         median heuristic, arXiv:1707.07269.
     """
     check_count("n", n)
-    check_progress(progress, X)
     points = points_of(X, kernel=kernel, features=features, labels=labels, chunk=chunk)
+    rows = len(points.vectors) + n
+    report = reporter(progress, "prototypes", rows, X)
     count = len(points.vectors)
     if n > count:
         raise ValueError(f"n={n} prototypes were asked for, but there are {count} examples.")
-    means = column_means(points, points, chunk, progress)
+    means = column_means(points, points, chunk, report)
     zero = jnp.zeros((), means.dtype)
     start = _Chosen(jnp.zeros(count, bool), jnp.zeros_like(means), zero, zero)
     fixed = _Data(points, means, points.diagonal())
-    _, (places, objective) = repeat(_add, fixed, start, n, progress, count)
+    _, (places, objective) = repeat(_add, fixed, start, n, report, count)
     places = jnp.where(jnp.all(jnp.isfinite(means)), places, -1)
     if not info:
         return places

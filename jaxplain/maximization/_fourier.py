@@ -80,8 +80,10 @@ def fourier(
     References:
         Olah et al. 2017, Feature visualization, Distill.
     """
-    if bounds is not None:
-        checked_bounds(bounds)
+    if bounds is not None and not all(
+        np.all(np.isfinite(bound)) for bound in checked_bounds(bounds) if is_concrete(bound)
+    ):
+        raise ValueError(f"bounds={bounds!r} must be finite, or None for none at all.")
     check_real("decay", decay, low=0)
     if len(axes) != 2:
         raise ValueError(f"axes={axes} must be the two spatial axes, such as (0, 1).")

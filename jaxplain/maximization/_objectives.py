@@ -13,8 +13,7 @@ from .._call import named
 from .._errors import check_choice, is_concrete
 from .._tree import wide
 from .._types import Model
-from ..program._cut import cut
-from ..program._locate import checked_path
+from ..layers._layer import neuron
 
 
 def _center(positions: jax.Array) -> jax.Array:
@@ -79,14 +78,11 @@ def activation(
         >>> jaxplain.maximize_activation(apart, steps=100)(x).shape
         (2,)
     """
-    checked_path(at)
     check_choice("over", over, OVER)
     if (channel is None) == (direction is None):
         raise ValueError("activation needs either channel=, an integer, or direction=, a vector.")
-    bottom, _ = cut(f, at=at)
 
-    def score(*args: Any, **kwargs: Any) -> jax.Array:
-        h = bottom(*args, **kwargs)
+    def chosen(h: jax.Array) -> jax.Array:
         if not -h.ndim <= axis < h.ndim:
             raise IndexError(f"The value at '{at}' has shape {h.shape}, and no axis {axis}.")
         channels = jnp.moveaxis(h, axis, -1).astype(wide(h.dtype))
@@ -94,7 +90,7 @@ def activation(
             return OVER[over](channels[..., _checked_channel(channel, channels.shape[-1], at)])
         return OVER[over](channels @ _checked_direction(direction, channels, at))
 
-    return named(score, "activation", f)
+    return named(neuron(f, at=at, index=chosen), "activation", f)
 
 
 def _checked_channel(channel: Any, count: int, at: str) -> Any:

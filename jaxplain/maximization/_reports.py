@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
 
 import jax
 
-from .._progress import bar
-
-Progress: TypeAlias = bool | Callable[[int], None] | None
+from .._progress import Progress as Progress
+from .._progress import checked_progress
 
 REPORTS = 20
 
 
 def reporter(progress: Progress, steps: int, name: str) -> Callable[[jax.Array], None] | None:
     """What a loop of `steps` calls with the number of steps done, or None if nobody asked."""
-    if progress is None or progress is False:
+    report = checked_progress(progress, name, " steps", steps)
+    if report is None:
         return None
-    if progress is not True and not callable(progress):
-        raise TypeError(
-            f"progress={progress!r} must be True for a progress bar, or a function that is called "
-            "with the number of steps done."
-        )
-    report = bar(name, " steps", steps) if progress is True else progress
     every = -(-steps // REPORTS)
 
     # The number alone is handed over: under jax.vmap it is the same for all examples, and what is

@@ -21,7 +21,7 @@ from .._types import PyTree
 from ._curvature import Curvature
 from ._parameters import Vector
 from ._training import Training
-from ._vectors import add, norm, scale
+from ._vectors import add, norm, unit
 
 # In units of rounding errors of the largest eigenvalue: what is smaller is taken for zero.
 ROUNDING = 100
@@ -102,7 +102,7 @@ class _State:
 
 
 def _begin(like: Vector, dimension: int, key: jax.Array) -> _State:
-    direction = _unit(normal_like(key, like))
+    direction = unit(normal_like(key, like))
     basis = {
         path: jnp.zeros((dimension, *leaf.shape), leaf.dtype).at[0].set(leaf)
         for path, leaf in direction.items()
@@ -123,7 +123,7 @@ def _extend(state: _State, product: Vector, key: jax.Array) -> _State:
     exhausted = norm(rest) <= ROUNDING * precision(matrix.dtype).eps * jnp.max(jnp.abs(matrix))
     new = jax.tree.map(lambda a, b: jnp.where(exhausted, b, a), rest, fresh)
     # Once more after normalising: what is left of a small vector is mostly rounding errors.
-    new = _unit(_orthogonal(state.basis, _unit(_orthogonal(state.basis, _unit(new)))))
+    new = unit(_orthogonal(state.basis, unit(_orthogonal(state.basis, unit(new)))))
     # The last one has no row to go to, and is dropped.
     basis = jax.tree.map(lambda old, row: old.at[state.count + 1].set(row), state.basis, new)
     return _State(basis, matrix, state.count + 1)
@@ -169,10 +169,4 @@ def _combine(rows: Vector, coefficients: jax.Array, like: Vector) -> Vector:
 def _orthogonal(basis: Vector, v: Vector) -> Vector:
     """`v` without its part in the span of the basis."""
     result: Vector = add(v, _combine(basis, _coefficients(basis, v), v), -1)
-    return result
-
-
-def _unit(v: Vector) -> Vector:
-    length = norm(v)
-    result: Vector = scale(v, jnp.where(length > 0, 1 / jnp.where(length > 0, length, 1), 0))
     return result

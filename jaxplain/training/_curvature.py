@@ -14,6 +14,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from .._call import check_score
 from .._errors import check_choice, is_concrete
@@ -22,7 +23,7 @@ from ..program._cut import cut
 from ._examples import Examples
 from ._parameters import Chosen, Vector
 from ._training import OfBlock, Training
-from ._vectors import add, scale
+from ._vectors import add, scale, unit
 
 Loss = Callable[..., Any]
 
@@ -117,28 +118,31 @@ class Curvature:
         A penalty beside them is the same for all examples. If what lies beside them is not, the
         network is there once more: its outputs are computed twice, and only one of them was cut.
         """
-        first_two = jax.tree.map(lambda leaf: leaf[:2], block)
-        if self.outputs is None or not all(map(is_concrete, jax.tree.leaves((params, first_two)))):
+        if self.outputs is None or not all(map(is_concrete, jax.tree.leaves((params, block)))):
             return
         below, above = cut(self.of_example(params), at=self.outputs)
         moving = self.chosen.of(params)
 
         @jax.jit
         @jax.vmap
-        def beside(*example: Any) -> Vector:
+        def beside(*example: Any) -> jax.Array:
             h = below(moving, *example)
-            gradient: Vector = jax.grad(lambda m: above(h, m, *example))(moving)
-            return gradient
+            slopes = unit(jax.grad(lambda m: above(h, m, *example))(moving))
+            return jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(slopes)])
 
-        for path, slope in beside(*first_two).items():
-            apart = float(jnp.max(jnp.abs(slope - slope[:1]), initial=0))
-            if apart > 1e-3 * float(jnp.max(jnp.abs(slope), initial=0)):
-                raise ValueError(
-                    f"The loss of an example depends on '{path}' in another way than through the "
-                    f"outputs at '{self.outputs}', so its Gauss-Newton matrix has no meaning. "
-                    "Compute the outputs once, and the loss from them alone; a penalty on the "
-                    "parameters may be added."
-                )
+        directions = beside(*block)
+        if not is_concrete(directions):
+            return  # the loss knows of something traced
+        # A weight for each example changes the length of what lies beside, not the direction.
+        alike = np.abs(np.asarray(directions @ directions.T))
+        there = np.diagonal(alike) > 0.5
+        if np.any(alike[there][:, there] < 0.999):
+            raise ValueError(
+                "The loss depends on the parameters in another way than through the outputs at "
+                f"'{self.outputs}', a different one for each example, so its Gauss-Newton matrix "
+                "has no meaning. Compute the outputs once, and the loss from them alone; a penalty "
+                "on the parameters may be added."
+            )
 
 
 def _weighted(values: jax.Array, weights: jax.Array) -> jax.Array:

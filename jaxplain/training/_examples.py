@@ -6,13 +6,16 @@ from typing import Any, TypeGuard
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from .._batch import chunk_size
-from .._errors import check_chunk
-from .._tree import describe, first_nonfinite
+from .._errors import check_chunk, is_concrete
+from .._tree import count_examples, first_nonfinite
+from .._types import PyTree
 
 Examples = tuple[Any, ...]  # the arguments of the loss after the parameters
+
+FEW = 8
+"""Of so many examples it is looked at whether the loss is as it should be."""
 
 
 def in_memory(train: Any) -> TypeGuard[Examples]:
@@ -26,7 +29,7 @@ def checked_arrays(train: Examples, chunk: int | None) -> Examples:
     if (where := first_nonfinite(train, "train")) is not None:
         raise ValueError(f"The training set is not finite: {where}.")
     train = jax.tree.map(jnp.asarray, train)
-    count_of(train)
+    _check_count(train, "train")
     return train
 
 
@@ -40,15 +43,36 @@ def checked_batch(batch: Any, place: int) -> Examples:
         )
     if (where := first_nonfinite(batch, "batch")) is not None:
         raise ValueError(f"Batch {place} of train is not finite: {where}.")
-    return tuple(batch)
+    batch = jax.tree.map(jnp.asarray, tuple(batch))
+    _check_count(batch, f"Batch {place} of train")
+    return batch  # type: ignore[no-any-return]
 
 
 def batches_of(examples: Examples, chunk: int | None) -> list[Examples]:
     """Arrays as a list of batches of at most `chunk` examples."""
-    count = count_of(examples)
+    count = count_examples(examples, "train")
     size = chunk_size(count, chunk)
     parts = [slice(start, start + size) for start in range(0, count, size)]
     return [jax.tree.map(lambda leaf, part=part: leaf[part], examples) for part in parts]
+
+
+def check_not_traced(*values: PyTree) -> None:
+    """Raise where Python would read batches while it is traced, not when it computes."""
+    if not all(map(is_concrete, jax.tree.leaves(values))):
+        raise TypeError(
+            "A stream of batches, progress= and checkpoint= are read by Python, which "
+            "jax.jit, jax.vmap and jax.grad cannot compile: explain one example after the "
+            "other, or give the training set as a tuple of arrays alone."
+        )
+
+
+def few_of(*parts: Examples) -> Examples:
+    """The first few examples of all parts together."""
+    with jax.ensure_compile_time_eval():  # known where they are, though not under an outer jit
+        few: Examples = jax.tree.map(
+            lambda *leaves: jnp.concatenate([leaf[:FEW] for leaf in leaves])[:FEW], *parts
+        )
+        return few
 
 
 def example_like(examples: Examples) -> Examples:
@@ -59,13 +83,6 @@ def example_like(examples: Examples) -> Examples:
     return like
 
 
-def count_of(examples: Examples) -> int:
-    """How many examples there are: the common length of all leading axes."""
-    leaves = jax.tree.leaves(examples)
-    lengths = {np.shape(leaf)[0] if np.ndim(leaf) else None for leaf in leaves}
-    if len(lengths) != 1 or None in lengths or 0 in lengths:
-        raise ValueError(
-            "The examples must be arrays with a common leading axis of at least one example, but "
-            f"got {describe(examples, 'train') if leaves else 'none'}."
-        )
-    return int(lengths.pop())  # type: ignore[arg-type]
+def _check_count(examples: Examples, name: str) -> None:
+    if count_examples(examples, name) == 0:
+        raise ValueError(f"{name} has a leading axis of length 0: give some examples.")

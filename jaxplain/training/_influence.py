@@ -3,36 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from .._call import named
-from .._errors import check_choice, check_count, check_real, warn_unless
-from .._keys import checked_key
+from .._errors import check_real, warn_unless
+from .._progress import Progress
 from .._types import Attribution, Info, PyTree, Scalar
-from ._conjugate_gradients import ConjugateGradients
 from ._curvature import Loss, curvature_of
-from ._examples import Examples, batches_of, checked_arrays, example_like, in_memory
-from ._lissa import Lissa
+from ._each import arrays_or_stream
+from ._examples import Examples, check_not_traced, example_like, few_of, in_memory
+from ._options import key_of, solver_of
 from ._parameters import choose
 from ._resume import Digest
 from ._runs import Compiled, Method, Streamed, checked_example
-from ._solvers import Arnoldi, Solution, Solver
-from ._training import Batches, Progress
+from ._solvers import Solution
+from ._training import Batches
 
-SOLVERS: dict[str, Callable[..., Solver]] = {
-    "cg": ConjugateGradients,
-    "lissa": Lissa,
-    "arnoldi": Arnoldi,
-}
-OPTIONS = {
-    "cg": ("tolerance", "iterations"),
-    "lissa": ("tolerance", "iterations", "scale", "batch", "repeats"),
-    "arnoldi": ("rank", "dimension"),
-}
 INDEFINITE = (
     "influence met a direction along which the damped curvature is {bend:.3g}, not positive: the "
     "parameters are not at a minimum of the mean loss, or the loss is not convex. Train on, raise "
@@ -63,7 +53,7 @@ def influence(
     rank: int | None = None,
     dimension: int | None = None,
     chunk: int | None = None,
-    progress: Progress | None = None,
+    progress: Progress = None,
     checkpoint: str | os.PathLike[str] | None = None,
     info: bool = False,
 ) -> Attribution:
@@ -103,8 +93,9 @@ def influence(
         dimension: for Arnoldi, the number of steps, at least the rank; twice the rank if None.
         chunk: at most this many training examples are looked at at once; None for all of them. A
             stream has its own batches.
-        progress: called with the number of training examples read so far in this call; arrays are
-            then cut into batches of `chunk` and read by Python.
+        progress: True for a progress bar, or a function that is called with the number of training
+            examples read so far in this call; arrays are then cut into batches of `chunk` and read
+            by Python.
         checkpoint: a file (.npz) that keeps the state after each step, so that the same call goes
             on there after an interruption; arrays are then cut into batches as for `progress`. It
             remains, and holds the scores in the end. Each example needs a file of its own.
@@ -147,8 +138,9 @@ def influence(
         influence functions, arXiv:2112.03052 (Arnoldi). Martens 2010, Deep learning via
         Hessian-free optimization, ICML (Gauss-Newton).
     """
-    check_choice("solver", solver, SOLVERS)
     check_real("damping", damping, low=0)
+    chosen = choose(params, parameters)
+    curved = curvature_of(loss, chosen, curvature, outputs)
     given = {
         "tolerance": tolerance,
         "iterations": iterations,
@@ -158,72 +150,41 @@ def influence(
         "rank": rank,
         "dimension": dimension,
     }
-    given = {name: value for name, value in given.items() if value is not None}
-    _check_options(solver, given)
-    chosen = choose(params, parameters)
-    curved = curvature_of(loss, chosen, curvature, outputs)
+    method = Method(curved, solver_of(solver, curved, given))
     params = jax.tree.map(jnp.asarray, params)
     damping = jnp.asarray(damping, jnp.result_type(*chosen.of(params).values()))
-    method = Method(curved, SOLVERS[solver](curved, **given))
+    digest, resumed = Digest(), checkpoint is not None
+    if resumed or progress or not in_memory(train):
+        check_not_traced(params, damping)
+    examples = arrays_or_stream(
+        train, chunk, progress, by_python=resumed, look=digest.add if resumed else None
+    )
     run: Compiled | Streamed
-    if in_memory(train) and progress is None and checkpoint is None:
-        train = checked_arrays(train, chunk)
-        like = example_like(train)
-        first = train
-        run = Compiled(method, params, train, chunk, damping)
-    else:
-        if in_memory(train):
-            train = batches_of(checked_arrays(train, chunk), chunk)
-        elif chunk is not None:
-            raise ValueError("chunk= is for arrays: a stream of train has its own batches.")
+    if isinstance(examples, Batches):
         if batch is not None:
             raise ValueError(
                 "batch= is for arrays without progress= or checkpoint=: what is read by Python has "
                 "batches, which LiSSA takes in their order."
             )
-        digest = Digest()
-        batches = Batches(train, progress, None if checkpoint is None else digest.add)
-        like, first = batches.like, batches.first
-        options = {**given, "solver": solver, "outputs": outputs, "paths": chosen.paths}
+        like, first = examples.like, examples.first
+        options = given | {"solver": solver, "outputs": outputs, "paths": chosen.paths}
         options |= {"damping": float(damping), "train": str(digest)}
-        run = Streamed(method, params, batches, damping, checkpoint, options)
+        run = Streamed(method, params, examples, damping, checkpoint, options)
+    else:
+        like, first = example_like(examples), few_of(examples)
+        run = Compiled(method, params, examples, chunk, damping)
     jax.eval_shape(curved.of_example(params), chosen.of(params), *like)
     curved.check_outputs(params, first)
 
     def explain(*example: Any, key: jax.Array | None = None) -> Any:
         example = checked_example(example, like)
-        scores, solution = run(example, _key_for(solver, key))
+        scores, solution = run(example, key_of(solver, key, "influence"))
         if info:
             return scores, _info(solution, len(scores))
         _warn(solution, solver)
         return scores
 
     return named(explain, "influence", loss, random=solver != "cg")
-
-
-def _check_options(solver: str, given: dict[str, Any]) -> None:
-    for name, value in given.items():
-        if name not in OPTIONS[solver]:
-            owners = " or ".join(repr(s) for s, names in OPTIONS.items() if name in names)
-            raise ValueError(
-                f"{name}={value!r} is an option of solver={owners}, not of {solver!r}: leave it "
-                "out, or choose that solver."
-            )
-        if name == "tolerance":
-            check_real(name, value, low=0)
-        elif name == "scale":
-            check_real(name, value, low=1e-30)
-        else:
-            check_count(name, value)
-
-
-def _key_for(solver: str, key: Any) -> Any:
-    who = f"influence with solver={solver!r}"
-    if solver != "cg":
-        return checked_key(key, who)
-    if key is not None:
-        raise TypeError(f"{who} is not random and takes no key: leave key= out.")
-    return None
 
 
 def _info(solution: Solution, count: int) -> Info:

@@ -9,13 +9,14 @@ import jax
 import jax.numpy as jnp
 
 from .._keys import normal_like
+from .._tree import count_examples
 from .._types import PyTree, Scalar
 from ._curvature import Curvature
-from ._examples import Examples, count_of
+from ._examples import Examples
 from ._parameters import Vector
 from ._solvers import Solution, nonzero, relative_residual
 from ._training import Training
-from ._vectors import add, norm, scale, zeros
+from ._vectors import add, norm, scale, unit
 
 SEARCH = 20  # steps of the power iteration for the scale
 
@@ -58,12 +59,11 @@ class Lissa:
     ) -> Solution:
         del prepared
         start, walk = jax.random.split(key)
-        noise = normal_like(start, gradient)
         first = _Recursion(
-            probe=scale(noise, 1 / norm(noise)),
+            probe=unit(normal_like(start, gradient)),
             largest=jnp.zeros_like(norm(gradient)),
             estimate=gradient,
-            total=zeros(gradient),
+            total=jax.tree.map(jnp.zeros_like, gradient),
             steps=jnp.asarray(-self._search),
             products=jnp.asarray(0),
         )
@@ -98,7 +98,7 @@ class Lissa:
         params, gradient, damping = operand
         searching = state.steps < 0
         vector = _where(searching, state.probe, state.estimate)
-        count = count_of(block)
+        count = count_examples(block, "train")
         product = self.curvature.block_product((params, vector), block, jnp.ones(count))
         product = add(scale(product, 1 / count), vector, damping)
         bound = nonzero(state.largest) if self.scale is None else jnp.asarray(self.scale)
@@ -107,7 +107,7 @@ class Lissa:
         steps = state.steps + 1
         done = ~searching & (steps % self.iterations == 0)
         return _Recursion(
-            probe=_where(searching, scale(product, 1 / nonzero(stretch)), state.probe),
+            probe=_where(searching, unit(product), state.probe),
             largest=jnp.where(searching, jnp.maximum(state.largest, stretch), state.largest),
             estimate=_where(searching | done, gradient, estimate),
             total=_where(done, add(state.total, estimate, 1 / bound), state.total),

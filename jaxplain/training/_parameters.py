@@ -67,7 +67,7 @@ def _check_precision(chosen: dict[str, Any]) -> None:
     for path, leaf in chosen.items():
         if (dtype := jnp.result_type(leaf)).itemsize < 4:
             raise TypeError(
-                f"The parameter '{path}' is {dtype}, which has too few digits for influence: "
+                f"The parameter '{path}' is {dtype}, which has too few digits for this: "
                 "convert them with jax.tree.map(lambda p: p.astype(jnp.float32), params)."
             )
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from .._call import check_score
 from .._errors import check_count, check_real, is_concrete, warn_unless
+from .._progress import Progress
 from .._tree import describe, first_nonfinite, wide
 from .._types import PyTree, Scalar
 from ._each import OfEachExample
@@ -82,7 +83,7 @@ def representer_points(
     tolerance: float | None = None,
     iterations: int = 100,
     chunk: int | None = None,
-    progress: Callable[[int], None] | None = None,
+    progress: Progress = None,
 ) -> Representers:
     r"""Refit the last linear layer, so that its logits are sums over the training examples.
 
@@ -107,8 +108,8 @@ def representer_points(
         iterations: at most this many steps of Newton's method.
         chunk: of at most this many training examples features are computed at once; None for all
             of them.
-        progress: called with the number of training examples read so far; arrays are then looked
-            at in batches of `chunk`.
+        progress: True for a progress bar, or a function that is called with the number of training
+            examples read so far; arrays are then looked at in batches of `chunk`.
 
     Returns:
         `Representers`: `values(x)`, what each training example contributes to each logit of x;

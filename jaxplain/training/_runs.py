@@ -15,7 +15,7 @@ from .._errors import is_concrete
 from .._tree import describe, first_nonfinite, same_tree
 from .._types import PyTree
 from ._curvature import Curvature
-from ._examples import Examples
+from ._examples import Examples, check_not_traced
 from ._resume import SavedState, fingerprint
 from ._solvers import Solution, Solver
 from ._training import Arrays, Batches, Training
@@ -104,12 +104,7 @@ class Streamed:
         self._gradient = jax.jit(method.curvature.gradient)
 
     def __call__(self, example: Examples, key: Any) -> Outcome:
-        if not all(map(is_concrete, jax.tree.leaves((self._params, self._damping, example, key)))):
-            raise TypeError(
-                "A stream of batches, progress= and checkpoint= are read by Python, which "
-                "jax.jit, jax.vmap and jax.grad cannot compile: explain one example after the "
-                "other, or give the training set as a tuple of arrays alone."
-            )
+        check_not_traced(self._params, self._damping, example, key)
         saved = self._saved_state(example, key)
         finished = None if saved is None else saved.load(_LIKE, "finished")
         if finished is not None:
@@ -140,7 +135,8 @@ class _Known:
     def find(self, key: Any, prepare: Any) -> PyTree:
         if key is None or not is_concrete(key):
             return prepare()
-        name = np.asarray(jax.random.key_data(key)).tobytes()
+        with jax.ensure_compile_time_eval():  # under an outer jit the data would be traced
+            name = np.asarray(jax.random.key_data(key)).tobytes()
         if name == self._name:
             return self._value
         value = prepare()

@@ -9,21 +9,24 @@ import jax
 import jax.numpy as jnp
 
 from .._batch import nested
-from .._errors import check_choice, check_count, check_real, warn_unless
-from .._keys import checked_key
+from .._errors import check_real, warn_unless
+from .._progress import Progress
 from .._types import PyTree, Scalar
-from ._arnoldi import LowRank, fit_arnoldi
-from ._conjugate_gradients import ConjugateGradients
+from ._arnoldi import LowRank
 from ._curvature import Curvature, Loss, curvature_of
 from ._each import arrays_or_stream
-from ._examples import Examples
+from ._examples import Examples, check_not_traced, few_of, in_memory
+from ._options import key_of, solver_of
 from ._parameters import choose
-from ._training import Arrays
+from ._solvers import Arnoldi, Solver
+from ._training import Arrays, Batches
 from ._vectors import dot
 
-SOLVERS = ("arnoldi", "cg")
-RANK = 32
-ITERATIONS = 100
+INDEFINITE = (
+    "self_influence: the damped curvature is negative along some directions, where the parameters "
+    "are at no minimum of the mean loss. These directions were left out: train longer, raise the "
+    "damping, or take curvature='gauss_newton'."
+)
 
 
 def self_influence(
@@ -41,7 +44,7 @@ def self_influence(
     tolerance: float | None = None,
     iterations: int | None = None,
     chunk: int | None = None,
-    progress: Callable[[int], None] | None = None,
+    progress: Progress = None,
     key: jax.Array | None = None,
 ) -> jax.Array:
     r"""How much the loss of each training example would rise if the training did without it.
@@ -74,8 +77,9 @@ def self_influence(
         chunk: at most this many training examples are looked at at once; None for all of them.
             Gradients of single examples are held for at most `rank` of them. A stream has its own
             batches.
-        progress: called with the number of training examples read so far; arrays are then looked
-            at in batches of `chunk`, each with a gradient of every example.
+        progress: True for a progress bar, or a function that is called with the number of training
+            examples read so far; arrays are then looked at in batches of `chunk`, each with a
+            gradient of every example.
         key: a random key, which `"arnoldi"` needs for its first direction.
 
     Returns:
@@ -109,59 +113,57 @@ def self_influence(
         Koh and Liang 2017, Understanding black-box predictions via influence functions,
         arXiv:1703.04730. Schioppa et al. 2022, Scaling up influence functions, arXiv:2112.03052.
     """
-    check_choice("solver", solver, SOLVERS)
     check_real("damping", damping, low=0)
     matrix = curvature_of(loss, choose(params, parameters), curvature, outputs)
-    arrays, stream = arrays_or_stream(train, chunk, progress)
-    matrix.check_outputs(params, arrays or (stream.first if stream else ()))
-    if solver == "cg":
-        _check_unused("arnoldi", rank=rank, dimension=dimension, key=key)
-        if arrays is None:
-            raise TypeError(
-                "solver='cg' solves for many examples at once, and cannot do so with a stream of "
-                "batches or with progress=: give train as a tuple of arrays, or take "
-                "solver='arnoldi'."
-            )
-        check_count("iterations", iterations := ITERATIONS if iterations is None else iterations)
-        if tolerance is not None:
-            check_real("tolerance", tolerance, low=0)
-        cg = ConjugateGradients(matrix, tolerance, iterations)
-        return _by_descent(cg, params, arrays, damping, chunk)
-    _check_unused("cg", tolerance=tolerance, iterations=iterations)
-    check_count("rank", rank := RANK if rank is None else rank)
-    sizes = {"rank": rank, "dimension": 2 * rank if dimension is None else dimension}
-    key = checked_key(key, "self_influence")
-    if arrays is not None:
-        return _by_eigenvectors_of_arrays(matrix, params, arrays, damping, chunk, key, sizes)
-    assert stream is not None
-    fitted = fit_arnoldi(matrix, stream, params, key, damping=damping, **sizes)
-    _warn_unless_definite(fitted.definite)
-    scores: jax.Array = stream.each(_square(matrix), (params, fitted))
-    return scores
+    given = {
+        "tolerance": tolerance,
+        "iterations": iterations,
+        "rank": rank,
+        "dimension": dimension,
+    }
+    made = solver_of(solver, matrix, given, among=("arnoldi", "cg"))
+    key = key_of(solver, key, "self_influence")
+    if progress or not in_memory(train):
+        check_not_traced(params, damping, key)
+    examples = arrays_or_stream(train, chunk, progress)
+    first = examples.first if isinstance(examples, Batches) else few_of(examples)
+    matrix.check_outputs(params, first)
+    if isinstance(made, Arnoldi):
+        return _by_eigenvectors(made, params, examples, damping, chunk, key)
+    if isinstance(examples, Batches):
+        raise TypeError(
+            "solver='cg' solves for many examples at once, and cannot do so with a stream of "
+            "batches or with progress=: give train as a tuple of arrays, or take solver='arnoldi'."
+        )
+    return _by_descent(made, params, examples, damping, chunk)
 
 
-def _by_eigenvectors_of_arrays(
-    matrix: Curvature,
+def _by_eigenvectors(
+    arnoldi: Arnoldi,
     params: PyTree,
-    train: Examples,
+    train: Examples | Batches,
     damping: Scalar,
     chunk: int | None,
-    key: jax.Array,
-    sizes: dict[str, int],
+    key: Any,
 ) -> jax.Array:
+    square = _square(arnoldi.curvature)
     # As many gradients as there are eigenvectors take no more memory than these.
-    few = sizes["rank"] if chunk is None else min(chunk, sizes["rank"])
+    few = arnoldi.rank if chunk is None else min(chunk, arnoldi.rank)
 
     @jax.jit
     def compiled(
         params: PyTree, train: Examples, damping: Scalar, key: jax.Array
     ) -> tuple[jax.Array, jax.Array]:
-        fitted = fit_arnoldi(matrix, Arrays(train, chunk), params, key, damping=damping, **sizes)
-        return Arrays(train, few).each(_square(matrix), (params, fitted)), fitted.definite
+        fitted = arnoldi.prepare(Arrays(train, chunk), params, damping, key)
+        return Arrays(train, few).each(square, (params, fitted)), fitted.definite
 
     scores: jax.Array
-    scores, definite = compiled(params, train, damping, key)
-    _warn_unless_definite(definite)
+    if isinstance(train, Batches):
+        fitted = arnoldi.prepare(train, params, damping, key)
+        scores, definite = train.each(square, (params, fitted)), fitted.definite
+    else:
+        scores, definite = compiled(params, train, damping, key)
+    warn_unless(definite, INDEFINITE)
     return scores
 
 
@@ -175,19 +177,21 @@ def _square(matrix: Curvature) -> Callable[..., jax.Array]:
 
 
 def _by_descent(
-    cg: ConjugateGradients, params: PyTree, train: Examples, damping: Scalar, chunk: int | None
+    cg: Solver, params: PyTree, train: Examples, damping: Scalar, chunk: int | None
 ) -> jax.Array:
     @jax.jit
     def compiled(
         params: PyTree, train: Examples, damping: Scalar
     ) -> tuple[jax.Array, jax.Array, jax.Array]:
-        # For every example whose system is solved, all others are looked at.
-        solved, seen = nested(chunk, Arrays(train).count)
+        # For every example whose system is solved, all others are looked at: one at a time, or
+        # the memory would grow with the square of their number.
+        count = Arrays(train).count
+        solved, seen = nested(chunk or count, count)
         training = Arrays(train, seen)
 
         def of_example(params: PyTree, *example: Any) -> tuple[jax.Array, jax.Array, jax.Array]:
             gradient = cg.curvature.gradient(params, example)
-            solution = cg(training, params, gradient, damping)
+            solution = cg(training, params, gradient, damping, None, None)
             return dot(gradient, solution.vector), solution.converged, solution.residual
 
         return Arrays(train, solved).each(of_example, params)  # type: ignore[no-any-return]
@@ -204,18 +208,3 @@ def _by_descent(
         residual=jnp.max(residuals),
     )
     return scores
-
-
-def _warn_unless_definite(definite: jax.Array) -> None:
-    warn_unless(
-        definite,
-        "self_influence: the damped curvature is negative along some directions, where the "
-        "parameters are at no minimum of the mean loss. These directions were left out: train "
-        "longer, raise the damping, or take curvature='gauss_newton'.",
-    )
-
-
-def _check_unused(solver: str, **options: Any) -> None:
-    for option, value in options.items():
-        if value is not None:
-            raise ValueError(f"{option}= is an option of solver={solver!r}: leave it out.")

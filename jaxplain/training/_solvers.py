@@ -33,7 +33,11 @@ class Solution(NamedTuple):
 
 
 class Solver(Protocol):
-    """What `influence` asks of a solver."""
+    """What is asked of a solver."""
+
+    @property
+    def curvature(self) -> Curvature:
+        """The curvature whose inverse is asked for."""
 
     def prepare(self, training: Training, params: PyTree, damping: Any, key: Any) -> PyTree:
         """What all right-hand sides have in common."""

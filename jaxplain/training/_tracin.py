@@ -8,6 +8,7 @@ from typing import Any
 import jax
 
 from .._call import named
+from .._progress import Progress
 from .._types import Attribution, PyTree
 from ._checkpoints import Checkpoints
 from ._curvature import Curvature, Loss
@@ -15,7 +16,6 @@ from ._each import OfEachExample
 from ._examples import Examples
 from ._parameters import Vector
 from ._runs import checked_example
-from ._training import Progress
 from ._vectors import dot, scale
 
 
@@ -27,7 +27,7 @@ def tracin(
     rates: Any,
     parameters: str | Sequence[str] = "*",
     chunk: int | None = None,
-    progress: Progress | None = None,
+    progress: Progress = None,
 ) -> Attribution:
     r"""TracIn: how much training on each example lowered the loss of another.
 
@@ -48,8 +48,8 @@ def tracin(
         parameters: a glob over the paths of the parameters that count, or several.
         chunk: at most this many training examples are looked at at once; None for all of them. A
             stream has its own batches.
-        progress: called with the number of training examples read so far in this call; arrays are
-            then looked at in batches of `chunk`.
+        progress: True for a progress bar, or a function that is called with the number of training
+            examples read so far in this call; arrays are then looked at in batches of `chunk`.
 
     Returns:
         A function of one example, the arguments of `loss` after the parameters, that returns one
@@ -109,7 +109,7 @@ def self_tracin(
     rates: Any,
     parameters: str | Sequence[str] = "*",
     chunk: int | None = None,
-    progress: Progress | None = None,
+    progress: Progress = None,
 ) -> jax.Array:
     r"""TracIn of each training example for itself: how much the training dwelt on it.
 
@@ -125,8 +125,8 @@ def self_tracin(
         parameters: a glob over the paths of the parameters that count, or several.
         chunk: at most this many training examples are looked at at once, each with a gradient of
             its own; None for all of them.
-        progress: called with the number of training examples read so far; arrays are then looked
-            at in batches of `chunk`.
+        progress: True for a progress bar, or a function that is called with the number of training
+            examples read so far; arrays are then looked at in batches of `chunk`.
 
     Returns:
         One number for each training example, (n,), never negative, in units of the loss.

@@ -14,23 +14,25 @@ the arguments of the loss after the parameters (with a leading axis), and a weig
 from __future__ import annotations
 
 import copy
-import functools
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from .._batch import blocks, chunk_size, stack, weighted_sum
+from .._progress import Progress, checked_progress
+from .._tree import count_examples
 from .._types import PyTree
-from ._examples import Examples, checked_batch, count_of, example_like
+from ._examples import FEW, Examples, checked_batch, example_like, few_of
 
 OfBlock = Callable[[PyTree, Examples, jax.Array], PyTree]
 OfExample = Callable[..., PyTree]  # (operand, *example)
 Advance = Callable[[PyTree, PyTree, Examples], PyTree]  # (operand, state, block) -> state
 Product = Callable[[PyTree], PyTree]
 Solve = Callable[[Product, PyTree], tuple[PyTree, PyTree]]
-Progress = Callable[[int], None]
 
 
 class Checkpoint(Protocol):
@@ -84,7 +86,7 @@ class Arrays:
     def __init__(self, examples: Examples, chunk: int | None = None) -> None:
         self.examples = examples
         self.chunk = chunk
-        self.count = count_of(examples)
+        self.count = count_examples(examples, "train")
 
     def total(self, fn: OfBlock, operand: PyTree) -> PyTree:
         size = chunk_size(self.count, self.chunk)
@@ -145,7 +147,7 @@ class Batches:
     def __init__(
         self,
         batches: Iterable[Examples],
-        progress: Progress | None = None,
+        progress: Progress = None,
         look: Callable[[Examples], None] | None = None,
     ) -> None:
         if isinstance(batches, Iterator):
@@ -154,17 +156,21 @@ class Batches:
                 "again and again: give a list of batches, or an object with __iter__."
             )
         self._batches = batches
-        self._progress = progress
+        self._progress = checked_progress(progress, "train", " examples")
         self._checkpoint: Checkpoint | None = None
         self._read = 0
         self.count = 0
         self.like: Examples = ()  # shapes and dtypes of one example
-        self.first: Examples = ()  # the first two examples
+        self.first: Examples = ()  # a few examples
+        self._marks: list[int] = []  # what each batch is known by
+        self._compiled: dict[Any, Any] = {}
         for place, batch in enumerate(batches):
             batch = checked_batch(batch, place)
-            self.count += count_of(batch)
             self.like = self.like or example_like(batch)
-            self.first = self.first or jax.tree.map(lambda leaf: jnp.asarray(leaf[:2]), batch)
+            if self.count < FEW:
+                self.first = few_of(self.first, batch) if self.first else few_of(batch)
+            self.count += count_examples(batch, "train")
+            self._marks.append(_mark(batch))
             if look is not None:
                 look(batch)
         if self.count == 0:
@@ -179,13 +185,14 @@ class Batches:
     def total(self, fn: OfBlock, operand: PyTree) -> PyTree:
         result: PyTree = None
         for batch in self._each_batch():
-            ones = jnp.ones(count_of(batch))
-            part = _compiled(fn)(operand, batch, ones)
+            ones = jnp.ones(count_examples(batch, "train"))
+            part = self._once(fn, jax.jit)(operand, batch, ones)
             result = part if result is None else jax.tree.map(jnp.add, result, part)
         return result
 
     def each(self, fn: OfExample, operand: PyTree) -> PyTree:
-        parts = [_compiled_each(fn)(operand, batch) for batch in self._each_batch()]
+        compiled = self._once(fn, _of_each)
+        parts = [compiled(operand, batch) for batch in self._each_batch()]
         return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *parts)
 
     def repeat(
@@ -217,7 +224,7 @@ class Batches:
             for batch in self._each_batch():
                 if done == count:
                     break
-                state, done = _compiled(advance)(operand, state, batch), done + 1
+                state, done = self._once(advance, jax.jit)(operand, state, batch), done + 1
             return state, done
 
         return self.repeat(lambda carry: carry[1] < count, once, (state, 0))[0]
@@ -225,27 +232,43 @@ class Batches:
     def invert(self, product: Product, right: PyTree, solve: Solve) -> tuple[PyTree, PyTree]:
         return solve(product, right)
 
+    def _once(self, fn: Any, compile: Callable[[Any], Any]) -> Any:
+        """`fn` compiled, the same object for the same function, for as long as the stream lives."""
+        if (fn, compile) not in self._compiled:
+            self._compiled[fn, compile] = compile(fn)
+        return self._compiled[fn, compile]
+
     def _each_batch(self) -> Iterator[Examples]:
-        seen = 0
+        place = 0
         for batch in self._batches:
             batch = jax.tree.map(jnp.asarray, tuple(batch))
+            if place == len(self._marks) or _mark(batch) != self._marks[place]:
+                raise ValueError(
+                    f"Batch {place} of train is another one than when it was read first. The same "
+                    "batches must come in the same order whenever train is read: turn shuffling "
+                    "off, and random augmentation."
+                )
+            place += 1
             yield batch
-            seen += count_of(batch)
-            self._read += count_of(batch)
+            self._read += count_examples(batch, "train")
             if self._progress is not None:
                 self._progress(self._read)
-        if seen != self.count:
+        if place < len(self._marks):
             raise ValueError(
-                f"train gave {self.count} examples when it was read first and {seen} now: it must "
-                "give the same batches whenever it is read."
+                f"train gave {len(self._marks)} batches when it was read first and {place} now: it "
+                "must give the same ones whenever it is read."
             )
 
 
-@functools.lru_cache(maxsize=16)
-def _compiled(fn: Callable[..., PyTree]) -> Callable[..., PyTree]:
-    return jax.jit(fn)
-
-
-@functools.lru_cache(maxsize=16)
-def _compiled_each(fn: OfExample) -> Callable[[PyTree, Examples], PyTree]:
+def _of_each(fn: OfExample) -> Callable[[PyTree, Examples], PyTree]:
     return jax.jit(lambda operand, batch: jax.vmap(lambda *e: fn(operand, *e))(*batch))
+
+
+def _mark(batch: Examples) -> int:
+    """What a batch is known by: its size, and its first and last example."""
+    mark = count_examples(batch, "train")
+    with jax.ensure_compile_time_eval():
+        for leaf in jax.tree.leaves(batch):
+            for row in (leaf[0], leaf[-1]):
+                mark = zlib.crc32(np.asarray(row).tobytes(), mark)
+    return mark

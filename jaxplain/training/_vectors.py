@@ -33,6 +33,7 @@ def scale(tree: PyTree, factor: Any) -> PyTree:
     return jax.tree.map(lambda leaf: jnp.asarray(factor, leaf.dtype) * leaf, tree)
 
 
-def zeros(tree: PyTree) -> PyTree:
-    """A tree of zeros like `tree`."""
-    return jax.tree.map(jnp.zeros_like, tree)
+def unit(tree: PyTree) -> PyTree:
+    """A tree of length 1 in the same direction; zeros stay zeros."""
+    length = norm(tree)
+    return scale(tree, 1 / jnp.where(length > 0, length, 1))

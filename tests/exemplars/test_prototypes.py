@@ -235,13 +235,15 @@ def test_discrepancy_can_be_differentiated() -> None:
     assert abs(slope) > 1e-4
 
 
-def test_progress_counts_rows_and_changes_nothing() -> None:
+def test_progress_counts_rows_and_changes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     X, seen = DATA["wide"][:37], []
     places = prototypes(X, 4, chunk=14, progress=seen.append)
     assert seen == [13, 26, 37, 38, 39, 40, 41]
     np.testing.assert_array_equal(places, prototypes(X, 4))
     with pytest.raises(ValueError, match="leave progress out"):
         jax.jit(lambda X: prototypes(X, 4, progress=seen.append))(X)
+    np.testing.assert_array_equal(prototypes(X, 4, chunk=14, progress=True), places)
+    assert "41/41" in capsys.readouterr().err
 
 
 # ------------------------------------------------------------------------------------------ errors
@@ -274,7 +276,7 @@ ERRORS: dict[str, tuple[Any, dict[str, Any], type[Exception], str]] = {
     ),
     "features": (X0, {"features": lambda x: jnp.log(x)}, ValueError, "features .* not finite"),
     "chunk": (X0, {"chunk": 0}, ValueError, "chunk=0"),
-    "bar": (X0, {"progress": True}, TypeError, "progress=True must be a function"),
+    "bar": (X0, {"progress": 3}, TypeError, "progress=3"),
     "complex": (X0 + 1j, {}, TypeError, "complex"),
 }
 
@@ -373,3 +375,17 @@ def test_errors_of_protodash() -> None:
         protodash(X0, 2, target=np.full((2, 3), np.nan))
     with pytest.raises(ValueError, match="n=41 prototypes.* there are 40"):
         protodash(X0, 41)
+
+
+def test_other_kernels_within_jit_and_vmap() -> None:
+    X = jnp.asarray(np.random.default_rng(5).normal(size=(20, 3)))
+    for kernel in ("linear", "cosine"):
+        compiled = jax.jit(lambda: prototypes(X, 3, kernel=kernel))()  # noqa: B023
+        np.testing.assert_array_equal(compiled, prototypes(X, 3, kernel=kernel))
+
+    def chosen(gamma: Any) -> jax.Array:
+        return prototypes(X, 3, kernel=lambda x, y: jnp.exp(-gamma * jnp.sum(jnp.abs(x - y))))
+
+    gammas = jnp.array([0.1, 1.0])
+    mapped = jax.vmap(chosen)(gammas)
+    np.testing.assert_array_equal(mapped, [chosen(gamma) for gamma in gammas])

@@ -226,3 +226,8 @@ def test_wrong_options_of_parametrizations(name: str) -> None:
 def test_code_needs_a_function() -> None:
     with pytest.raises(TypeError, match="takes a function from a code to an input"):
         code(np.ones(3))
+
+
+def test_bounds_of_a_spectrum_are_finite() -> None:
+    with pytest.raises(ValueError, match="must be finite, or None"):
+        fourier((0.0, float("inf")))

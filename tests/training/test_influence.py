@@ -505,3 +505,36 @@ def test_outputs_that_are_computed_twice_are_refused() -> None:
     for examples in (train, [train]):
         with pytest.raises(ValueError, match="Compute the outputs once"):
             influence(loss, w, examples, **options)
+
+
+def test_gauss_newton_takes_weights_of_examples_and_values_that_are_mapped_over() -> None:
+    def loss(w: jax.Array, x: jax.Array, weight: jax.Array, decay: Any = 0.1) -> jax.Array:
+        with jax.named_scope("score"):
+            score = x @ w
+        return weight * (jax.nn.softplus(score) + decay * jnp.sum(w**2))
+
+    train = jnp.linspace(-1.0, 1.0, 12).reshape(4, 3), jnp.array([1.0, 2.0, 3.0, 4.0])
+    w = jnp.array([1.0, -2.0, 0.5])
+    options: Any = {"curvature": "gauss_newton", "outputs": "score"}
+
+    def of_decay(decay: Any) -> jax.Array:
+        explain = influence(lambda w, x, weight: loss(w, x, weight, decay), w, train, **options)
+        return explain(train[0][0], train[1][0])
+
+    decays = jnp.array([0.1, 0.2])
+    mapped = jax.jit(jax.vmap(of_decay))(decays)
+    np.testing.assert_allclose(mapped, [of_decay(d) for d in decays], rtol=1e-9)
+
+
+@pytest.mark.parametrize("solver", ["arnoldi", "lissa"])
+def test_a_key_may_be_bound_under_jit(solver: str) -> None:
+    def loss(w: jax.Array, x: jax.Array) -> jax.Array:
+        return (w @ x - 1.0) ** 2 + jnp.sum(w**2)
+
+    train = (jnp.linspace(-1.0, 1.0, 12).reshape(4, 3),)
+    options: Any = {"rank": 3} if solver == "arnoldi" else {"iterations": 5, "info": True}
+    explain = influence(loss, jnp.zeros(3), train, solver=solver, **options)
+    bound = functools.partial(explain, key=jax.random.key(0))
+    found = jax.tree.leaves(jax.jit(bound)(train[0][0]))
+    for one, other in zip(found, jax.tree.leaves(bound(train[0][0])), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-9)

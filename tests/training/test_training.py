@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -96,7 +98,7 @@ class Shrinking:
 
 def test_a_stream_that_changes_is_refused() -> None:
     training = Batches(Shrinking())
-    with pytest.raises(ValueError, match="gave 11 examples when it was read first and 8 now"):
+    with pytest.raises(ValueError, match="gave 3 batches when it was read first and 2 now"):
         training.total(of_block, jnp.asarray(1.0))
 
 
@@ -151,3 +153,37 @@ def test_parameters_are_chosen_by_path() -> None:
         choose(params, "a/v")
     with pytest.raises(ValueError, match="Two parameters have the same path"):
         choose({"a/b": jnp.ones(1), "a": {"b": jnp.ones(1)}})
+
+
+def test_a_stream_that_is_shuffled_raises() -> None:
+    rng = np.random.default_rng(0)
+    data = rng.normal(size=(12, 3))
+
+    class Shuffled:
+        def __iter__(self) -> Any:
+            yield from ((part,) for part in np.split(rng.permutation(data), 3))
+
+    stream = Batches(Shuffled())
+    with pytest.raises(ValueError, match="Batch 0 of train is another one"):
+        stream.total(lambda operand, block, weights: jnp.sum(block[0]), None)
+
+
+def test_a_stream_keeps_nothing_alive() -> None:
+    def watched() -> Any:
+        large = jnp.arange(1000.0)
+        stream = Batches([(np.ones((2, 3)),)])
+        stream.total(lambda operand, block, weights: jnp.sum(large) * jnp.sum(block[0]), None)
+        return weakref.ref(large)
+
+    large = watched()
+    gc.collect()
+    assert large() is None
+
+
+def test_progress_bar_of_a_stream(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("tqdm")
+    stream = Batches([(np.ones((2, 3)),)] * 3, True)
+    stream.total(lambda operand, block, weights: jnp.sum(block[0]), None)
+    assert "train:" in capsys.readouterr().err
+    with pytest.raises(TypeError, match="progress=3 must be True for a progress bar"):
+        Batches([(np.ones((2, 3)),)], 3)  # type: ignore[arg-type]
