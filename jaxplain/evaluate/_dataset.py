@@ -11,16 +11,15 @@ import numpy as np
 
 from .._call import name_of
 from .._keys import needs_key
-from .._tree import widen
+from .._tree import count_examples, widen
 from .._types import PyTree
-from ..training._examples import count_of
 
 Evaluate = Callable[..., Any]
 
 
 def checked_examples(xs: PyTree, args: tuple[Any, ...], data: Mapping[str, Any]) -> int:
     """How many examples there are, if all arguments of the call have as many."""
-    return count_of((xs, *args, *data.values()))
+    return count_examples((xs, *args, *data.values()), "the examples")
 
 
 def rows_of(tree: PyTree, rows: Any) -> PyTree:

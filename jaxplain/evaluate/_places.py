@@ -9,12 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._tree import first_nonfinite
+from .._tree import count_examples, first_nonfinite
 from .._types import PyTree, Scalar
 from ..baselines import blur
 from ..perturb._features import Features
 from ..perturb._game import Game
-from ..training._examples import count_of
 from ._flipping import ranks
 from ._subjects import relevance_of
 
@@ -41,7 +40,7 @@ def places_of(
     The methods, then each of them blurred if there is a `sigma`, then a random order. `sign` is -1
     if the highest attribution goes first.
     """
-    count = count_of((inputs,))
+    count = count_examples(inputs, "inputs")
     like = jax.tree.map(lambda leaf: leaf[0], inputs)
 
     def of_method(name: str, found: PyTree, spread: Scalar | None) -> jax.Array:

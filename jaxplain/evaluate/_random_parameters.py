@@ -16,7 +16,7 @@ from .._errors import check_choice
 from .._keys import checked_key
 from .._tree import first_nonfinite, widen
 from .._types import PyTree
-from ..training._parameters import _leaves
+from ..training._parameters import leaves_of
 
 DRAWS = ("permutation", "normal")
 ORDERS = ("top_down", "bottom_up", "each")
@@ -75,7 +75,7 @@ class Plan:
     @staticmethod
     def of(params: PyTree, globs: Sequence[str]) -> Plan:
         """The plan of the globs: a leaf belongs to the first that fits it."""
-        leaves = _leaves(params)
+        leaves = leaves_of(params)
         floating = [
             path
             for path, leaf in leaves.items()
@@ -134,7 +134,7 @@ def checked_layers(params: PyTree, layers: Sequence[str] | None) -> tuple[str, .
     """The globs of the layers from input to output, which a dictionary does not tell."""
     if layers is not None and not isinstance(layers, str):
         return tuple(layers)
-    paths = list(_leaves(params))
+    paths = list(leaves_of(params))
     if layers is None and isinstance(params, list | tuple):
         # A list of layers is in order.
         heads = list(dict.fromkeys(path.split("/")[0] for path in paths))

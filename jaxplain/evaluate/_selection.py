@@ -14,8 +14,8 @@ import numpy as np
 from .._batch import nested, stack
 from .._errors import check_choice, check_chunk, check_count
 from .._keys import checked_key
+from .._tree import count_examples
 from .._types import Attribution, PyTree, Scalar
-from ..training._examples import count_of
 from ._dataset import as_number, call, checked_examples, key_of
 from ._statistics import Summary, resampled_means, summarize
 
@@ -148,7 +148,7 @@ def select_explanation(
 def _all_at_once(
     family: Family, parameters: PyTree, metric: Any, nodes: Any, key: jax.Array, chunk: int | None
 ) -> jax.Array:
-    count = count_of((parameters,))
+    count = count_examples(parameters, "parameters")
     for place in range(count):  # options are checked where their numbers are known
         with _hint():
             metric(family(jax.tree.map(lambda leaf, place=place: leaf[place], parameters)))
@@ -166,7 +166,7 @@ def _all_at_once(
             of_all: jax.Array = stack(of_parameter, parameters, chunk=inner)
             return of_all
 
-        places = jnp.arange(count_of(nodes))
+        places = jnp.arange(count_examples(nodes, "the examples"))
         values: jax.Array = stack(of_example, (places, nodes), chunk=outer)
         return values.T
 
@@ -182,7 +182,7 @@ def _one_by_one(
     key: jax.Array,
     chunk: int | None,
 ) -> jax.Array:
-    places = jnp.arange(count_of(nodes))
+    places = jnp.arange(count_examples(nodes, "the examples"))
 
     def over_examples(parameter: Any) -> jax.Array:
         attribution = family(parameter)

@@ -14,10 +14,9 @@ import numpy as np
 from .._batch import stack
 from .._errors import check_chunk, check_count, check_real
 from .._keys import checked_key
-from .._tree import describe, first_nonfinite, same_tree, widen
+from .._tree import count_examples, describe, first_nonfinite, same_tree, widen
 from .._types import PyTree, Scalar
 from ..concepts._significance import permutation_p_value
-from ..training._examples import count_of
 
 NARROWEST = 1e-3  # the least denominator of a corrected level, for the most extreme of levels
 
@@ -287,7 +286,7 @@ def _each_column(measure: Callable[[jax.Array], Any], values: PyTree) -> list[Py
 
 def _checked(values: PyTree, name: str) -> tuple[PyTree, int]:
     """The values as finite floating arrays, and the number of examples."""
-    count = count_of((values,))
+    count = count_examples(values, name)
     if count < 2:
         raise ValueError(f"{name} holds one example, of whose mean nothing is known: give two.")
     if (where := first_nonfinite(values, name)) is not None:

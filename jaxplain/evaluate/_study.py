@@ -18,10 +18,9 @@ from .._call import checked_input
 from .._errors import check_chunk, check_count, check_real
 from .._keys import checked_key
 from .._progress import bar
-from .._tree import cast_like, widen
+from .._tree import cast_like, count_examples, widen
 from .._types import PyTree, Scalar
 from ..perturb._features import Features, Partition
-from ..training._examples import count_of
 from ._finished import Finished
 from ._places import RANDOM, blurred_name, places_of
 from ._retrain import (
@@ -138,7 +137,7 @@ class Study:
     def _split(self, number: int, inputs: PyTree, features: Features, key: jax.Array) -> Split:
         """The training examples (number 0) or the test examples (1)."""
         labels = jax.tree.map(jnp.asarray, (self.train, self.test)[number][1])
-        count_of((inputs, labels))
+        count_examples((inputs, labels), ("train", "test")[number])
         places = places_of(
             {name: found[number] for name, found in self.attributions.items()},
             inputs,

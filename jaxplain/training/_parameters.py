@@ -26,12 +26,12 @@ class Chosen:
 
     def of(self, params: PyTree) -> Vector:
         """The chosen leaves."""
-        leaves = _leaves(params)
+        leaves = leaves_of(params)
         return {path: leaves[path] for path in self.paths}
 
     def put(self, params: PyTree, chosen: Vector) -> PyTree:
         """`params` with the chosen leaves in place of their own."""
-        leaves = {**_leaves(params), **chosen}
+        leaves = {**leaves_of(params), **chosen}
         return jax.tree.unflatten(jax.tree.structure(params), list(leaves.values()))
 
 
@@ -40,7 +40,7 @@ def choose(params: PyTree, parameters: str | Sequence[str] = "*") -> Chosen:
     globs = (parameters,) if isinstance(parameters, str) else tuple(parameters)
     known = {
         path: leaf
-        for path, leaf in _leaves(params).items()
+        for path, leaf in leaves_of(params).items()
         if jnp.issubdtype(jnp.result_type(leaf), jnp.floating)
     }
     if not known:
@@ -72,7 +72,7 @@ def _check_precision(chosen: dict[str, Any]) -> None:
             )
 
 
-def _leaves(params: PyTree) -> dict[str, Any]:
+def leaves_of(params: PyTree) -> dict[str, Any]:
     """All leaves by path, as in 'Dense_0/kernel'; a lone array is 'params'."""
     named = jax.tree_util.tree_flatten_with_path(params)[0]
     leaves = {
