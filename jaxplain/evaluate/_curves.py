@@ -1,4 +1,4 @@
-"""Curves: a score against the share of the input that is gone."""
+"""Curves: a score against the share of the input that is gone, or there."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ import jax.numpy as jnp
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Curve:
-    r"""A score while more and more of the input is put to the baseline.
+    r"""A score while more and more of the input is taken away, or brought back.
 
     Args:
-        shares: the shares of the features that are gone, from 0 to 1, (steps + 1,).
-        scores: the score there, in units of `f`, (steps + 1,).
+        shares: the shares of the features that are gone, or present for a metric that brings them
+            back, ascending within [0, 1], (points,).
+        scores: the score there, in units of the metric: mostly those of `f`, (points,).
 
     Example:
         >>> import jax.numpy as jnp
@@ -30,7 +31,7 @@ class Curve:
 
     @property
     def area(self) -> jax.Array:
-        """The mean of the score over the shares, by the trapezoidal rule."""
+        """The integral by the trapezoidal rule: the mean score if the shares go from 0 to 1."""
         widths = jnp.diff(self.shares, axis=-1)
         middles = (self.scores[..., 1:] + self.scores[..., :-1]) / 2
         return jnp.sum(widths.astype(middles.dtype) * middles, axis=-1)

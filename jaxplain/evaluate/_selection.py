@@ -17,7 +17,8 @@ from .._keys import checked_key
 from .._tree import count_examples
 from .._types import Attribution, PyTree, Scalar
 from ._dataset import as_number, call, checked_examples, key_of
-from ._statistics import Summary, resampled_means, summarize
+from ._resampling import resampled_means
+from ._statistics import Summary, summarize
 
 Family = Callable[[Any], Attribution]
 BETTER = ("higher", "lower")

@@ -12,7 +12,8 @@ import pytest
 from scipy import stats
 
 from jaxplain.evaluate import Curve
-from jaxplain.evaluate._statistics import compare, resampled_means, summarize
+from jaxplain.evaluate._resampling import resampled_means
+from jaxplain.evaluate._statistics import compare, summarize
 
 KEY = jax.random.key(3)
 SKEWED = np.random.default_rng(0).exponential(size=(25, 2))
