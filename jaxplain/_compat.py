@@ -27,6 +27,7 @@ def primitives_named(names: str) -> frozenset[Any]:
 # JAX exports no name for it; it is what `jax.lax.stop_gradient` leaves in a jaxpr.
 stop_gradient_p = jax.make_jaxpr(jax.lax.stop_gradient)(np.zeros((), np.float32)).eqns[0].primitive
 name_p = primitives.name_p
+select_and_scatter_add_p = primitives.select_and_scatter_add_p
 scan_p, cond_p, while_p, remat_p = (
     primitives.scan_p,
     primitives.cond_p,

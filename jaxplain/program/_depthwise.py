@@ -19,6 +19,7 @@ import numpy as np
 
 from .. import _compat
 from ._trace import Equation
+from ._weave import counts, edges, phases_of, woven
 
 # Windows of more places than this are left to XLA: the program would grow with them.
 _MOST_PLACES = 64
@@ -42,12 +43,17 @@ def is_depthwise(equation: Equation) -> bool:
     return bool(
         1 < channels == params["feature_group_count"] == outputs
         and inputs == params["batch_group_count"] == 1
-        and all(d == 1 for d in params["lhs_dilation"])
+        and (_is_forward(params) or all(s == 1 for s in params["window_strides"]))
         and math.prod(window) <= _MOST_PLACES
         and data.aval.dtype == kernel.aval.dtype == equation.outputs[0].aval.dtype
         and data.aval.dtype.itemsize >= 4  # narrower ones would lose digits in the sum
-        and min(itertools.chain.from_iterable(params["padding"])) >= 0
     )
+
+
+def _is_forward(params: dict[str, Any]) -> bool:
+    """Whether it is a layer of a network, not the derivative of one that strides or pads."""
+    edges = itertools.chain.from_iterable(params["padding"])
+    return all(d == 1 for d in params["lhs_dilation"]) and min(edges) >= 0
 
 
 def depthwise(equation: Equation, operands: Sequence[Any], *, backwards: bool = False) -> jax.Array:
@@ -61,10 +67,16 @@ def depthwise(equation: Equation, operands: Sequence[Any], *, backwards: bool = 
     outputs, inputs, *window = numbers.rhs_spec
     picture = jax.lax.transpose(operands[0], (batch, *space, feature))
     kernel = jax.lax.transpose(operands[1], (*window, inputs, outputs))[..., 0, :]
-    geometry = _Geometry(params["padding"], params["window_strides"], params["rhs_dilation"])
     batch, feature, *space = numbers.out_spec
     back = np.argsort((batch, *space, feature))
-    result = (_filter if backwards else _filter.fun)(picture, kernel, geometry)
+    if _is_forward(params):
+        geometry = _Geometry(params["padding"], params["window_strides"], params["rhs_dilation"])
+        result = (_filter if backwards else _filter.fun)(picture, kernel, geometry)
+    else:
+        lows = [low for low, _ in params["padding"]]
+        shape = [equation.outputs[0].shape[axis] for axis in space]
+        strides, dilation = params["lhs_dilation"], params["rhs_dilation"]
+        result = _spread(picture, kernel, lows, dilation, strides, shape)
     return jax.lax.transpose(result, tuple(int(axis) for axis in back))
 
 
@@ -128,45 +140,49 @@ def _filter_backward(geometry: _Geometry, residuals: Any, cotangent: jax.Array) 
     # Behind a barrier, or XLA computes what makes the cotangent anew at each place.
     (cotangent,) = _compat.shielded([cotangent])
     _, to_kernel = jax.vjp(lambda k: _filter.fun(picture, k, geometry), kernel)
-    return _spread(cotangent, kernel, geometry, picture.shape), to_kernel(cotangent)[0]
+    dilation, flipped = geometry.dilation, jnp.flip(kernel, range(kernel.ndim - 1))
+    reach = [(k - 1) * d for k, d in zip(kernel.shape, dilation, strict=False)]
+    lows = [r - low for r, (low, _) in zip(reach, geometry.padding, strict=True)]
+    shape = picture.shape[1:-1]
+    to_picture = _spread(cotangent, flipped, lows, dilation, geometry.strides, shape)
+    return to_picture, to_kernel(cotangent)[0]
 
 
 def _spread(
-    cotangent: jax.Array, kernel: jax.Array, geometry: _Geometry, shape: tuple[int, ...]
+    picture: jax.Array,
+    kernel: jax.Array,
+    lows: Sequence[int],
+    dilation: Sequence[int],
+    strides: Sequence[int],
+    shape: Sequence[int],
 ) -> jax.Array:
-    """The cotangent of the picture, one phase of the strides after the other.
+    """A window over the picture with zeros between its values, one phase after the other.
 
-    Position `s q + r` of the padded picture is read at place `p` by the window that starts at
-    `q + (r - p d) / s`, if that is a whole number.
+    Position `q` of the result reads position `q + p d - low` of the widened picture at place `p`,
+    which is a value of the picture if a whole number of strides leads there.
     """
-    strides, dilation = geometry.strides, geometry.dilation
-    wide = [n + sum(edge) for n, edge in zip(shape[1:-1], geometry.padding, strict=True)]
-    sizes = [-(-n // s) for n, s in zip(wide, strides, strict=True)]
-    reach = [(k - 1) * d for k, d in zip(kernel.shape, dilation, strict=False)]
-    edges = [
-        (r, max(0, n + r - m)) for r, n, m in zip(reach, sizes, cotangent.shape[1:-1], strict=True)
-    ]
-    padded = jnp.pad(cotangent, [(0, 0), *edges, (0, 0)])
-    phases = []
-    for phase in itertools.product(*map(range, strides)):
+    sizes = counts(shape, strides)
+    reads = []
+    for phase in phases_of(strides):
         terms = []
         for place in _places(kernel):
-            lags = [r - p * d for r, p, d in zip(phase, place, dilation, strict=True)]
+            lags = [r + p * d - b for r, p, d, b in zip(phase, place, dilation, lows, strict=True)]
             if all(lag % s == 0 for lag, s in zip(lags, strides, strict=True)):
-                start = [b + lag // s for b, lag, s in zip(reach, lags, strides, strict=True)]
-                terms.append((start, place))
-        phases.append(_taps(padded, kernel, terms, sizes, (1,) * len(sizes)))
-    # Phases between the positions: (*strides, batch, *sizes, channels), then woven together.
-    stacked = jnp.stack(phases).reshape(*strides, *phases[0].shape)
-    rank = len(sizes)
-    order = [rank, *itertools.chain(*((rank + 1 + i, i) for i in range(rank))), 2 * rank + 1]
-    woven = jnp.transpose(stacked, order)
-    woven = woven.reshape(
-        shape[0], *(n * s for n, s in zip(sizes, strides, strict=True)), shape[-1]
-    )
-    low = [edge[0] for edge in geometry.padding]
-    inner = tuple(slice(b, b + n) for b, n in zip(low, shape[1:-1], strict=True))
-    return woven[(slice(None), *inner)]
+                terms.append(([lag // s for lag, s in zip(lags, strides, strict=True)], place))
+        reads.append(terms)
+    border = edges((start for terms in reads for start, _ in terms), sizes, picture.shape[1:-1])
+    padded = jnp.pad(picture, [(0, 0), *border, (0, 0)])
+
+    def inside(start: Sequence[int]) -> list[int]:
+        return [n + before for n, (before, _) in zip(start, border, strict=True)]
+
+    once = (1,) * len(sizes)
+    phases = [
+        _taps(padded, kernel, [(inside(start), place) for start, place in terms], sizes, once)
+        for terms in reads
+    ]
+    ends = picture.shape[0], picture.shape[-1]
+    return woven(phases, (1, *strides, 1), (ends[0], *shape, ends[1]))
 
 
 _filter.defvjp(_filter_forward, _filter_backward)

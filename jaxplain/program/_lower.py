@@ -21,13 +21,12 @@ from .._compat import is_plain_convolution
 from .._types import PyTree
 from ._depthwise import depthwise, is_depthwise
 from ._evaluate import evaluate
+from ._pooling import derivative_of_max, is_derivative_of_max
 from ._trace import Equation, trace
 
 
 def lower(fn: Callable[..., PyTree]) -> Callable[..., PyTree]:
     """`fn` with its convolutions in the layout that is fast in loops; unchanged off the CPU."""
-    if jax.default_backend() != "cpu":
-        return fn
 
     def lowered(*args: PyTree) -> PyTree:
         traced = trace(fn, *args)
@@ -39,11 +38,27 @@ def lower(fn: Callable[..., PyTree]) -> Callable[..., PyTree]:
 
 
 def _run(equation: Equation, operands: Sequence[Any]) -> list[Any]:
+    """The equation, on a CPU in the form that is fast there; the platform is chosen by XLA."""
+    fast = _fast_form(equation)
+    if fast is None:
+        return equation.run(operands)
+
+    def as_written(*operands: Any) -> list[Any]:
+        return equation.run(operands)
+
+    chosen: list[Any] = jax.lax.platform_dependent(*operands, cpu=fast, default=as_written)
+    return chosen
+
+
+def _fast_form(equation: Equation) -> Callable[..., list[Any]] | None:
+    """How XLA:CPU should rather compute an equation, or None."""
     if is_plain_convolution(equation.eqn):
-        return [_convolution(*operands, **equation.eqn.params)]
+        return lambda *operands: [_convolution(*operands, **equation.eqn.params)]
     if is_depthwise(equation):
-        return [depthwise(equation, operands)]
-    return equation.run(operands)
+        return lambda *operands: [depthwise(equation, operands)]
+    if is_derivative_of_max(equation):
+        return lambda *operands: [derivative_of_max(equation, operands)]
+    return None
 
 
 def _convolution(
