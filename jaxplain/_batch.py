@@ -40,7 +40,7 @@ def weighted_sum(
     """
     size = chunk_size(len(weights), chunk)
     if size == len(weights) and not skip:
-        values = jax.vmap(fn)(nodes)
+        values = lower(jax.vmap(fn))(nodes)
         return cast_like(_dot(weights, values), values)
 
     nodes, weights = blocks(nodes, size), blocks(weights, size, zero_padding=True)
@@ -102,7 +102,7 @@ def stack(fn: Evaluate, nodes: PyTree, *, chunk: int | None = None) -> PyTree:
     count = _count(nodes)
     size = chunk_size(count, chunk)
     if size == count:
-        return jax.vmap(fn)(nodes)
+        return lower(jax.vmap(fn))(nodes)
     evaluate = jax.checkpoint(lower(jax.vmap(fn)), prevent_cse=False)
     stacked = jax.lax.map(evaluate, blocks(nodes, size))
     return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[:count], stacked)
