@@ -14,6 +14,7 @@ from .._tree import widen
 from .._types import Model, PyTree, Scalar
 from ..program._edit import shifted
 from ..program._locate import At, locate
+from ..program._lower import lower
 from ._maps import EVERYWHERE, by_layer, check_self_attention
 
 HEADS: dict[str, Callable[..., jax.Array]] = {"mean": jnp.mean, "max": jnp.max, "min": jnp.min}
@@ -125,7 +126,7 @@ def attention_x_grad(f: Model, *, at: At = EVERYWHERE) -> Callable[..., jax.Arra
             y, values = with_shifts(shifts, x, *args, **kwargs)
             return check_score(y, f), values
 
-        slopes, values = jax.grad(score, has_aux=True)(zeros)
+        slopes, values = lower(jax.grad(score, has_aux=True))(zeros)
         maps, gradients = by_layer(located, widen(values)), by_layer(located, widen(slopes))
         tokens = check_self_attention(maps, "attention_x_grad")
         flow = jnp.eye(tokens, dtype=next(iter(maps.values())).dtype)

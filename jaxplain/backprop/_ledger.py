@@ -14,6 +14,7 @@ from .._errors import is_concrete
 from .._tree import wide
 from .._types import PyTree
 from ..program import _show
+from ..program._lower import lower
 from ..program._ops import Kind
 from ..program._run import replay, reports_of, tap_tree
 from ..program._sites import Grouped, Site
@@ -189,8 +190,13 @@ def site_relevances(
     """The relevance of each site's output, by name, from a seed of the score."""
     leaves = jax.tree.leaves(x)
     taps = taps_for(grouped, assigned, leaves)
-    y, pullback = jax.vjp(lambda taps: replay(grouped, leaves, assigned, taps)[0], taps)
-    found = named_reports(grouped, pullback(y)[0])
+
+    @lower
+    def backward(taps: Any) -> Any:
+        y, pullback = jax.vjp(lambda taps: replay(grouped, leaves, assigned, taps)[0], taps)
+        return pullback(y)[0]
+
+    found = named_reports(grouped, backward(taps))
     return {name: (site, report["relevance"][0]) for name, (site, report) in found.items()}
 
 

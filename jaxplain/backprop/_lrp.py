@@ -13,6 +13,7 @@ from .._errors import check_choice
 from .._types import Argnums, Attribution, Info, Model, PyTree
 from ..program._flow import annotate
 from ..program._group import group
+from ..program._lower import lower
 from ..program._run import replay
 from ..program._sites import Grouped, Site
 from ..program._trace import trace
@@ -117,9 +118,13 @@ def _propagate(
         value: jax.Array = replay(grouped, leaves, assigned, taps)[0]
         return value
 
-    y, pullback = jax.vjp(rewritten, leaves, taps)
-    start = jnp.ones_like(y) if seed == "one" else y
-    relevance, reports = pullback(start)
+    @lower
+    def backward(leaves: list[Any], taps: Any) -> tuple[Any, Any, Any]:
+        y, pullback = jax.vjp(rewritten, leaves, taps)
+        start = jnp.ones_like(y) if seed == "one" else y
+        return start, *pullback(start)
+
+    start, relevance, reports = backward(leaves, taps)
     result = jax.tree.unflatten(structure, relevance)
     if not info:
         return result

@@ -14,6 +14,7 @@ from .._call import bind, name_of, named
 from .._types import Argnums, Attribution, Model, PyTree
 from ..program._flow import annotate
 from ..program._group import group
+from ..program._lower import lower
 from ..program._ops import Kind
 from ..program._rectifiers import rectifier
 from ..program._run import Call, replay
@@ -77,9 +78,14 @@ def backward(
         warnings.simplefilter("ignore", UnmatchedWarning)  # given once already
         rules = choose(grouped)
     leaves, structure = jax.tree.flatten(x)
-    y, pullback = jax.vjp(lambda leaves: replay(grouped, leaves, rules)[0], leaves)
-    (gradient,) = pullback(y if seed == "score" else jnp.ones_like(y))
-    return jax.tree.unflatten(structure, gradient)
+
+    @lower
+    def gradient(leaves: list[Any]) -> list[Any]:
+        y, pullback = jax.vjp(lambda leaves: replay(grouped, leaves, rules)[0], leaves)
+        (slopes,) = pullback(y if seed == "score" else jnp.ones_like(y))
+        return slopes  # type: ignore[no-any-return]
+
+    return jax.tree.unflatten(structure, gradient(leaves))
 
 
 @dataclasses.dataclass(frozen=True)

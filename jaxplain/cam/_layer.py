@@ -12,6 +12,7 @@ from .._call import Score, bind, named
 from .._tree import widen
 from .._types import Argnums, Attribution, Model, PyTree
 from ..program._cut import cut
+from ..program._lower import lower
 from ._grid import Grid, Layout, find_grid
 
 
@@ -50,7 +51,7 @@ class Layer:
 
     def gradients(self) -> jax.Array:
         """The derivative of the score by each of them."""
-        return self.grid.arrange(self._wide(jax.grad(self.top)(self.value)))
+        return self.grid.arrange(self._wide(lower(jax.grad(self.top))(self.value)))
 
     def finish(self, map: jax.Array) -> jax.Array:
         """A map over the grid as the method returns it."""

@@ -20,6 +20,7 @@ from ..backprop._composite import Composite, as_composite
 from ..gradients._expected import over_baselines
 from ..program._flow import annotate
 from ..program._group import group
+from ..program._lower import lower
 from ..program._sites import Grouped, Site
 from ..program._trace import trace
 from ._defaults import default_rule
@@ -135,8 +136,12 @@ def _propagate(
         score = paired(replay(grouped, pairs, assigned, taps)[0])
         return score.value, score.reference
 
-    y, pullback, y_reference = jax.vjp(rewritten, leaves, taps, has_aux=True)
-    slopes, reports = pullback(jnp.ones_like(y))
+    @lower
+    def backward(leaves: list[Any], taps: Any) -> tuple[Any, Any, Any, Any]:
+        y, pullback, y_reference = jax.vjp(rewritten, leaves, taps, has_aux=True)
+        return y, y_reference, *pullback(jnp.ones_like(y))
+
+    y, y_reference, slopes, reports = backward(leaves, taps)
     dtype = wide(y.dtype)
     change = y.astype(dtype) - y_reference.astype(dtype)
     return change, jax.tree.unflatten(structure, slopes), reports

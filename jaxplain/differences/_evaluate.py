@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 
 from .. import _compat
-from ..program._depthwise import run_fast
 from ..program._ops import Kind
 from ..program._patterns import Exponential
 from ..program._sites import Site
@@ -60,9 +59,9 @@ def _evaluate(
     parted: bool,
 ) -> list[Pair]:
     values, references = ([pair[end] for pair in inputs] for end in (0, 1))
-    reference_outputs = site(references, reference_operands, run=run_fast)
+    reference_outputs = site(references, reference_operands)
     if rule is None or (isinstance(rule, Linear) and tap is None):
-        outputs = site(values, operands, run=run_fast)
+        outputs = site(values, operands)
     else:
         parts = tuple(map(positive_of, inputs)) if rule.parts else ()
         sides = (tuple(values), tuple(references), operands, reference_outputs, parts)
@@ -89,12 +88,12 @@ def _with_rule(
     def run(
         rule: Any, inputs: Any, parts: Any, references: Any, operands: Any, others: Any, tap: Any
     ) -> Arrays:
-        return site(inputs, operands, run=run_fast)
+        return site(inputs, operands)
 
     def forward(
         rule: Any, inputs: Any, parts: Any, references: Any, operands: Any, others: Any, tap: Any
     ) -> tuple[Arrays, Any]:
-        outputs = site(inputs, operands, run=run_fast)
+        outputs = site(inputs, operands)
         change = (inputs, references, operands, outputs, others, parts)
         return outputs, (rule, change, tap)
 

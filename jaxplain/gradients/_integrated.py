@@ -12,6 +12,7 @@ from .._call import bind, named
 from .._errors import check_real
 from .._tree import describe, total, widen
 from .._types import Argnums, Attribution, Model, PyTree, Scalar
+from ..program._lower import lower
 from ._path import path_integrated_grad, straight_line
 
 
@@ -116,7 +117,8 @@ def interior_grad(f: Model, alpha: Scalar = 0.5, *, argnums: Argnums = 0) -> Att
 
     def explain(*args: Any, baseline: PyTree | None = None, **kwargs: Any) -> PyTree:
         score, x = bind(f, args, kwargs, argnums)
-        return jax.grad(score)(straight_line(jnp.asarray(alpha), x, checked_baseline(baseline, x)))
+        point = straight_line(jnp.asarray(alpha), x, checked_baseline(baseline, x))
+        return lower(jax.grad(score))(point)
 
     return named(explain, "interior_grad", f)
 

@@ -11,6 +11,7 @@ from .._call import bind, bind_function, name_of, named
 from .._keys import needs_key
 from .._tree import cast_like, describe, map_wide, same_tree
 from .._types import Argnums, Attribution, Model, PyTree
+from ..program._lower import lower
 
 
 def saliency(f: Model, *, absolute: bool = False, argnums: Argnums = 0) -> Attribution:
@@ -46,7 +47,7 @@ def saliency(f: Model, *, absolute: bool = False, argnums: Argnums = 0) -> Attri
 
     def explain(*args: Any, **kwargs: Any) -> PyTree:
         score, x = bind(f, args, kwargs, argnums)
-        gradient = jax.grad(score)(x)
+        gradient = lower(jax.grad(score))(x)
         return jax.tree.map(jnp.abs, gradient) if absolute else gradient
 
     return named(explain, "saliency", f)

@@ -13,6 +13,7 @@ from .._tree import cast_like, map_wide, subtract
 from .._types import Argnums, Attribution, Model, PyTree
 from ..perturb._ablation import ablation
 from ..program._locate import At
+from ..program._lower import lower
 from ._layer import layer
 
 
@@ -132,6 +133,6 @@ def _first_order(f: Model) -> Attribution:
     def explain(*args: Any, baseline: PyTree | None = None, **kwargs: Any) -> PyTree:
         score, x = bind(f, args, kwargs, 0)
         change = subtract(x, checked_baseline(baseline, x))
-        return cast_like(map_wide(jnp.multiply, change, jax.grad(score)(x)), x)
+        return cast_like(map_wide(jnp.multiply, change, lower(jax.grad(score))(x)), x)
 
     return named(explain, "first_order", f)

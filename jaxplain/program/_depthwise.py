@@ -7,7 +7,6 @@ than the multiplications take.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import itertools
 import math
 from collections.abc import Iterator, Sequence
@@ -17,19 +16,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .. import _compat
 from ._trace import Equation
 from ._weave import counts, edges, phases_of, woven
 
 # Windows of more places than this are left to XLA: the program would grow with them.
 _MOST_PLACES = 64
-
-
-def run_fast(equation: Equation, operands: Sequence[Any]) -> Sequence[Any]:
-    """As `Equation.run`, to be differentiated backwards; on a CPU faster where it is depthwise."""
-    if is_depthwise(equation) and jax.default_backend() == "cpu":
-        return [depthwise(equation, operands, backwards=True)]
-    return equation.run(operands)
 
 
 def is_depthwise(equation: Equation) -> bool:
@@ -56,11 +47,8 @@ def _is_forward(params: dict[str, Any]) -> bool:
     return all(d == 1 for d in params["lhs_dilation"]) and min(edges) >= 0
 
 
-def depthwise(equation: Equation, operands: Sequence[Any], *, backwards: bool = False) -> jax.Array:
-    """The same convolution: at each place of the window a shifted picture times one weight.
-
-    With `backwards` it has a derivative of its own, fast, and for reverse mode alone.
-    """
+def depthwise(equation: Equation, operands: Sequence[Any]) -> jax.Array:
+    """The same convolution: at each place of the window a shifted picture times one weight."""
     params = equation.eqn.params
     numbers = params["dimension_numbers"]
     batch, feature, *space = numbers.lhs_spec
@@ -71,7 +59,7 @@ def depthwise(equation: Equation, operands: Sequence[Any], *, backwards: bool = 
     back = np.argsort((batch, *space, feature))
     if _is_forward(params):
         geometry = _Geometry(params["padding"], params["window_strides"], params["rhs_dilation"])
-        result = (_filter if backwards else _filter.fun)(picture, kernel, geometry)
+        result = _filter(picture, kernel, geometry)
     else:
         lows = [low for low, _ in params["padding"]]
         shape = [equation.outputs[0].shape[axis] for axis in space]
@@ -92,7 +80,6 @@ class _Geometry:
         return jnp.pad(picture, [(0, 0), *self.padding, (0, 0)])
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _filter(picture: jax.Array, kernel: jax.Array, geometry: _Geometry) -> jax.Array:
     picture = geometry.padded(picture)
     axes = zip(
@@ -131,23 +118,6 @@ def _places(kernel: jax.Array) -> Iterator[tuple[int, ...]]:
     return itertools.product(*map(range, kernel.shape[:-1]))
 
 
-def _filter_forward(picture: jax.Array, kernel: jax.Array, geometry: _Geometry) -> Any:
-    return _filter(picture, kernel, geometry), (picture, kernel)
-
-
-def _filter_backward(geometry: _Geometry, residuals: Any, cotangent: jax.Array) -> Any:
-    picture, kernel = residuals
-    # Behind a barrier, or XLA computes what makes the cotangent anew at each place.
-    (cotangent,) = _compat.shielded([cotangent])
-    _, to_kernel = jax.vjp(lambda k: _filter.fun(picture, k, geometry), kernel)
-    dilation, flipped = geometry.dilation, jnp.flip(kernel, range(kernel.ndim - 1))
-    reach = [(k - 1) * d for k, d in zip(kernel.shape, dilation, strict=False)]
-    lows = [r - low for r, (low, _) in zip(reach, geometry.padding, strict=True)]
-    shape = picture.shape[1:-1]
-    to_picture = _spread(cotangent, flipped, lows, dilation, geometry.strides, shape)
-    return to_picture, to_kernel(cotangent)[0]
-
-
 def _spread(
     picture: jax.Array,
     kernel: jax.Array,
@@ -183,6 +153,3 @@ def _spread(
     ]
     ends = picture.shape[0], picture.shape[-1]
     return woven(phases, (1, *strides, 1), (ends[0], *shape, ends[1]))
-
-
-_filter.defvjp(_filter_forward, _filter_backward)

@@ -52,13 +52,25 @@ def _run(equation: Equation, operands: Sequence[Any]) -> list[Any]:
 
 def _fast_form(equation: Equation) -> Callable[..., list[Any]] | None:
     """How XLA:CPU should rather compute an equation, or None."""
-    if is_plain_convolution(equation.eqn):
+    if is_plain_convolution(equation.eqn) and not _is_canonical(equation):
         return lambda *operands: [_convolution(*operands, **equation.eqn.params)]
     if is_depthwise(equation):
         return lambda *operands: [depthwise(equation, operands)]
     if is_derivative_of_max(equation):
         return lambda *operands: [derivative_of_max(equation, operands)]
     return None
+
+
+def _is_canonical(equation: Equation) -> bool:
+    """Whether a convolution has the layout already, NHWC with a kernel HWIO."""
+    numbers = equation.eqn.params["dimension_numbers"]
+    return bool(numbers == _canonical(len(numbers.lhs_spec)))
+
+
+def _canonical(rank: int) -> jax.lax.ConvDimensionNumbers:
+    axes = tuple(range(1, rank - 1))
+    data = (0, rank - 1, *axes)
+    return jax.lax.ConvDimensionNumbers(data, (rank - 1, rank - 2, *range(rank - 2)), data)
 
 
 def _convolution(
@@ -75,13 +87,8 @@ def _convolution(
     kernel = jax.lax.transpose(rhs, (*window, inputs, outputs))
     # Behind a barrier, or XLA folds the transposition and the flip back into the convolution.
     kernel = jax.lax.optimization_barrier(kernel)  # type: ignore[no-untyped-call]
-    rank = lhs.ndim
-    axes = tuple(range(1, rank - 1))
-    layout = jax.lax.ConvDimensionNumbers(
-        (0, rank - 1, *axes), (rank - 1, rank - 2, *range(rank - 2)), (0, rank - 1, *axes)
-    )
     result = jax.lax.conv_general_dilated_p.bind(
-        pictures, kernel, dimension_numbers=layout, **params
+        pictures, kernel, dimension_numbers=_canonical(lhs.ndim), **params
     )
     batch, feature, *space = dimension_numbers.out_spec
     back = np.argsort((batch, *space, feature))

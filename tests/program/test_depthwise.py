@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from jaxplain.program._depthwise import depthwise, is_depthwise
+from jaxplain.program._lower import lower
 from jaxplain.program._trace import trace
 
 _draw = np.random.default_rng(0)
@@ -85,6 +86,12 @@ def test_values_and_derivatives(name: str) -> None:
     )
     for given, expected in pairs:
         np.testing.assert_allclose(given, expected, rtol=1e-9, atol=1e-11)
+
+    # The derivative of one that strides is a convolution of a picture with zeros in between.
+    slope = jax.grad(lambda x: jnp.sum(plain(x, kernel) * seed))
+    lowered = jax.jit(lower(slope))
+    assert "stablehlo.convolution" not in lowered.lower(x).as_text()
+    np.testing.assert_allclose(lowered(x), slope(x), rtol=1e-10, atol=1e-12)
 
 
 OTHERS = {
