@@ -1,26 +1,26 @@
 """Many evaluations in bounded memory: the one place that knows what `chunk` means.
 
 Every method that evaluates a function at many nodes (path steps, noise samples, baselines) calls
-one of the functions here. The nodes of a chunk are folded into the model's batch by `jax.vmap`;
-chunks follow one another in a `jax.lax.scan` whose body is checkpointed, so memory grows neither
-with the number of nodes nor under `jax.grad`. For that, nodes should be small (numbers, indices)
-and `fn` should build the large values from them.
+one of the functions here. The function is traced once, at one node. The nodes of a chunk are folded
+into the model's batch by `jax.vmap`; chunks follow one another in a `jax.lax.scan` whose body is
+checkpointed, so memory grows neither with the number of nodes nor under `jax.grad`. For that, nodes
+should be small (numbers, indices) and `fn` should build the large values from them.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, overload
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._errors import check_chunk
+from ._chunks import choose
 from ._tree import cast_like, wide, widen
-from ._types import PyTree
-from .program._lower import lower
+from ._types import Chunk, PyTree
+from .program._lower import Lowered, lower_at
 
 Evaluate = Callable[[Any], PyTree]
 
@@ -30,7 +30,7 @@ def weighted_sum(
     nodes: PyTree,
     weights: jax.Array,
     *,
-    chunk: int | None = None,
+    chunk: Chunk = None,
     skip: bool = False,
 ) -> PyTree:
     r"""$\sum_i w_i\,\mathrm{fn}(n_i)$, at most `chunk` evaluations live at once.
@@ -38,18 +38,18 @@ def weighted_sum(
     `nodes` is a pytree with leading axis n, `weights` has shape (n,). With `skip`, chunks whose
     weights are all zero (in every example of a batch) cost nothing.
     """
-    size = chunk_size(len(weights), chunk)
+    evaluate_one = _at_one(fn, nodes)
+    like = evaluate_one.like
+    size = choose(len(weights), chunk, evaluate_one)
+
+    def evaluate(nodes: PyTree, weights: jax.Array) -> PyTree:
+        return _dot(weights, jax.vmap(evaluate_one)(nodes))
+
     if size == len(weights) and not skip:
-        values = lower(jax.vmap(fn))(nodes)
-        return cast_like(_dot(weights, values), values)
+        return cast_like(evaluate(nodes, weights), like)
 
     nodes, weights = blocks(nodes, size), blocks(weights, size, zero_padding=True)
-    like = jax.eval_shape(fn, jax.tree.map(lambda leaf: leaf[0, 0], nodes))
     zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, wide(leaf.dtype)), like)
-
-    @lower
-    def evaluate(nodes: PyTree, weights: jax.Array) -> PyTree:
-        return _dot(weights, jax.vmap(fn)(nodes))
 
     # Only the block is checkpointed, never the running sum: a sum needs nothing of its past.
     @functools.partial(jax.checkpoint, prevent_cse=False)
@@ -65,15 +65,13 @@ def weighted_sum(
     return cast_like(jax.lax.scan(step, zeros, (nodes, weights))[0], like)
 
 
-def mean(fn: Evaluate, nodes: PyTree, *, chunk: int | None = None) -> PyTree:
+def mean(fn: Evaluate, nodes: PyTree, *, chunk: Chunk = None) -> PyTree:
     r"""$\frac1n\sum_i \mathrm{fn}(n_i)$."""
     count = _count(nodes)
     return weighted_sum(fn, nodes, jnp.asarray(np.full(count, 1 / count)), chunk=chunk)
 
 
-def mean_and_variance(
-    fn: Evaluate, nodes: PyTree, *, chunk: int | None = None
-) -> tuple[PyTree, PyTree]:
+def mean_and_variance(fn: Evaluate, nodes: PyTree, *, chunk: Chunk = None) -> tuple[PyTree, PyTree]:
     """Mean and unbiased variance of `fn` over the nodes, in one pass.
 
     Squares are taken of the distance to the first value, which keeps their digits: the variance
@@ -97,37 +95,41 @@ def mean_and_variance(
     return average, cast_like(jax.tree.map(unbiased, square, shift), average)
 
 
-def stack(fn: Evaluate, nodes: PyTree, *, chunk: int | None = None) -> PyTree:
+def stack(fn: Evaluate, nodes: PyTree, *, chunk: Chunk = None) -> PyTree:
     """`fn` at every node, results stacked along a new leading axis."""
     count = _count(nodes)
-    size = chunk_size(count, chunk)
+    evaluate_one = _at_one(fn, nodes)
+    size = choose(count, chunk, evaluate_one)
     if size == count:
-        return lower(jax.vmap(fn))(nodes)
-    evaluate = jax.checkpoint(lower(jax.vmap(fn)), prevent_cse=False)
+        return jax.vmap(evaluate_one)(nodes)
+    evaluate = jax.checkpoint(jax.vmap(evaluate_one), prevent_cse=False)
     stacked = jax.lax.map(evaluate, blocks(nodes, size))
     return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[:count], stacked)
 
 
-def chunk_size(count: int, chunk: int | None) -> int:
-    """The size of the equal chunks that waste the fewest evaluations, at most `chunk`.
-
-    The last chunk is padded, since a shorter one would be compiled a second time: 50 nodes in
-    chunks of 8 would cost 56 evaluations, in chunks of 5 they cost 50.
-    """
-    check_chunk(chunk)
-    if chunk is None or chunk >= count:
-        return count
-    sizes = range(chunk, chunk // 2, -1)
-    return min(sizes, key=lambda size: -(-count // size) * size)
+def size_for(fn: Evaluate, nodes: PyTree, chunk: Chunk) -> int:
+    """How many nodes a chunk has."""
+    return choose(_count(nodes), chunk, _at_one(fn, nodes))
 
 
-def nested(chunk: int | None, each: int) -> tuple[int | None, int | None]:
+def _at_one(fn: Evaluate, nodes: PyTree) -> Lowered:
+    """`fn` traced at one node."""
+    struct: Any = jax.ShapeDtypeStruct
+    node = jax.tree.map(lambda leaf: struct(leaf.shape[1:], leaf.dtype), nodes)
+    return lower_at(fn, node)
+
+
+@overload
+def nested(chunk: int | None, each: int) -> tuple[int | None, int | None]: ...
+@overload
+def nested(chunk: Chunk, each: int) -> tuple[Chunk, Chunk]: ...
+def nested(chunk: Chunk, each: int) -> tuple[Chunk, Chunk]:
     """How many samples of `each` evaluations are live at once, and how many evaluations of each.
 
     Whole samples as long as they fit; otherwise one sample, in parts.
     """
-    if chunk is None:
-        return None, None
+    if chunk is None or isinstance(chunk, str):
+        return chunk, chunk
     return max(chunk // each, 1), min(chunk, each)
 
 

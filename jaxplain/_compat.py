@@ -60,6 +60,24 @@ def custom_call(eqn: Any) -> Any:
     return None
 
 
+def inner_jaxprs(eqn: Any) -> list[Any]:
+    """The jaxprs that an equation calls: bodies of loops, branches, functions."""
+    parameters = jax.tree.leaves(list(eqn.params.values()), is_leaf=lambda p: hasattr(p, "jaxpr"))
+    inner = [getattr(parameter, "jaxpr", parameter) for parameter in parameters]
+    return [jaxpr for jaxpr in inner if hasattr(jaxpr, "eqns")]
+
+
+def batch_of(value: Any) -> int:
+    """How many values a tracer of `jax.vmap` stands for; 1 for anything else."""
+    count = 1
+    while isinstance(value, jax.core.Tracer):
+        axis = getattr(value, "batch_dim", None)
+        inner: Any = getattr(value, "val", getattr(value, "primal", None))
+        count *= np.shape(inner)[axis] if isinstance(axis, int) else 1
+        value = inner
+    return count
+
+
 def closed(jaxpr: Any) -> Any:
     """A jaxpr with its constants; older versions keep some jaxprs without."""
     return jaxpr if hasattr(jaxpr, "consts") else core.ClosedJaxpr(jaxpr, ())

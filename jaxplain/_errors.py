@@ -33,9 +33,10 @@ def check_count(option: str, value: Any, *, least: int = 1, hint: str = "") -> N
 
 
 def check_chunk(chunk: Any) -> None:
-    """Raise unless `chunk` is None or a positive integer."""
-    if chunk is not None:
-        check_count("chunk", chunk, hint="Leave chunk=None to evaluate everything at once.")
+    """Raise unless `chunk` is "auto", None or a positive integer."""
+    if chunk is not None and not (isinstance(chunk, str) and chunk == "auto"):
+        hint = "chunk='auto' takes as many as are fast, chunk=None everything at once."
+        check_count("chunk", chunk, hint=hint)
 
 
 def check_real(option: str, value: Any, *, low: float, high: float = float("inf")) -> None:

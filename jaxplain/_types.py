@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import jax
 
 PyTree: TypeAlias = Any
 Scalar: TypeAlias = Any  # a float, or an array of shape ()
 Argnums: TypeAlias = int | tuple[int, ...]
+Chunk: TypeAlias = int | Literal["auto"] | None  # evaluations at once
 Model: TypeAlias = Callable[..., Any]
 Attribution: TypeAlias = Callable[..., Any]
 

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import jaxplain
-from jaxplain._batch import chunk_size, mean_and_variance, stack, weighted_sum
+from jaxplain._batch import mean_and_variance, stack, weighted_sum
+from jaxplain._chunks import chunk_size
 
 NODES = jnp.asarray(np.random.default_rng(0).normal(size=23))
 WEIGHTS = jnp.asarray(np.random.default_rng(1).normal(size=23))

@@ -12,7 +12,7 @@ from .._batch import stack
 from .._call import named
 from .._errors import check_chunk
 from .._tree import wide, widen
-from .._types import Argnums, Attribution, Model, PyTree, Scalar
+from .._types import Argnums, Attribution, Chunk, Model, PyTree, Scalar
 from ..backprop._rule import quotient
 from ..perturb._ablation import ablation
 from ._grid import Layout, spatial
@@ -23,7 +23,7 @@ def score_cam(
     f: Model,
     at: str,
     *,
-    chunk: int | None = None,
+    chunk: Chunk = "auto",
     relu: bool = True,
     resize: str = "linear",
     grid: tuple[int, ...] | None = None,
@@ -39,7 +39,8 @@ def score_cam(
     Args:
         f: the model, `f(x, *args) -> scalar` of one example.
         at: the path of a layer, as for `jaxplain.cut`: convolutions, tokens or a signal.
-        chunk: at most this many evaluations per example are live at once; None for all of them.
+        chunk: at most this many evaluations per example are live at once; "auto" for as many as run
+            fast, None for all.
         relu: drop the negative part of the map.
         resize: how masks and map are enlarged to the input's height and width: `"nearest"`,
             `"linear"` or `"cubic"`.
@@ -108,7 +109,7 @@ def ablation_cam(
     f: Model,
     at: str,
     *,
-    chunk: int | None = None,
+    chunk: Chunk = "auto",
     relu: bool = True,
     resize: str | None = "linear",
     grid: tuple[int, ...] | None = None,
@@ -122,7 +123,8 @@ def ablation_cam(
     Args:
         f: the model, `f(x, *args) -> scalar` of one example.
         at: the path of a layer, as for `jaxplain.cut`: convolutions, tokens or a signal.
-        chunk: at most this many evaluations per example are live at once; None for all of them.
+        chunk: at most this many evaluations per example are live at once; "auto" for as many as run
+            fast, None for all.
         relu: drop the negative part of the map.
         resize: how the map is enlarged to the input's height and width: `"nearest"`, `"linear"` or
             `"cubic"`; None leaves it at the layer's resolution.

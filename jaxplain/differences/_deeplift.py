@@ -14,7 +14,7 @@ from .._baselines import checked_baseline
 from .._call import bind, name_of, named
 from .._errors import check_choice, is_concrete, warn_unless
 from .._tree import subtract, total, wide
-from .._types import Argnums, Attribution, Info, Model, PyTree, Scalar
+from .._types import Argnums, Attribution, Chunk, Info, Model, PyTree, Scalar
 from ..backprop._assign import assign
 from ..backprop._composite import Composite, as_composite
 from ..gradients._expected import over_baselines
@@ -175,7 +175,7 @@ def deeplift_shap(
     *,
     multipliers: bool = False,
     missing: str = "error",
-    chunk: int | None = None,
+    chunk: Chunk = "auto",
     argnums: Argnums = 0,
 ) -> Attribution:
     r"""DeepLIFT averaged over a set of baselines: an estimate of Shapley values.
@@ -188,7 +188,8 @@ def deeplift_shap(
         rules: as for `deeplift`.
         multipliers: as for `deeplift`: the mean of the multipliers.
         missing: as for `deeplift`.
-        chunk: at most this many baselines are live at once; None for all of them.
+        chunk: at most this many baselines are live at once; "auto" for as many as run fast, None
+            for all.
         argnums: the argument (or arguments) to explain, as in `jax.grad`.
 
     Returns:

@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._batch import chunk_size
 from .._call import name_of
+from .._chunks import chunk_size
 from .._errors import check_choice, check_count
 from .._keys import checked_key
 from .._progress import bar

@@ -13,7 +13,7 @@ from .._batch import stack
 from .._call import Score, name_of, named
 from .._errors import check_chunk, check_count, is_concrete
 from .._keys import needs_key
-from .._types import Model, PyTree
+from .._types import Chunk, Model, PyTree
 from ._similarity import similarity_of
 from ._subjects import Attributions, Explain, of_methods
 
@@ -89,7 +89,7 @@ def class_sensitivity(
     label: int = 1,
     similarity: str = "spearman",
     absolute: bool = False,
-    chunk: int | None = None,
+    chunk: Chunk = "auto",
 ) -> Callable[..., Any]:
     r"""How alike the explanations of different classes are: the mean over all pairs of classes.
 
@@ -103,8 +103,8 @@ def class_sensitivity(
         label: as for `random_logit`.
         similarity: as for `random_logit`.
         absolute: as for `random_logit`.
-        chunk: at most this many explanations, then pairs, per example are live at once; None for
-            all of them.
+        chunk: at most this many explanations, then pairs, per example are live at once; "auto" for
+            as many as run fast, None for all.
 
     Returns:
         A function with the arguments of `f`, and `key=` (if an attribution needs one), that returns

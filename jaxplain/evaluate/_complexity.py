@@ -14,7 +14,7 @@ from .._baselines import checked_baseline_set
 from .._batch import stack
 from .._errors import check_chunk, check_count, check_real
 from .._tree import widen
-from .._types import Argnums, Model, PyTree, Scalar
+from .._types import Argnums, Chunk, Model, PyTree, Scalar
 from ..perturb._features import Partition
 from ._flipping import ranks, removed
 from ._norms import ratio
@@ -144,7 +144,7 @@ def effective_complexity(
     groups: PyTree | None = None,
     along: int | tuple[int, ...] | None = None,
     features: int | None = None,
-    chunk: int | None = None,
+    chunk: Chunk = "auto",
     argnums: Argnums = 0,
 ) -> Callable[..., Any]:
     r"""How many of the features of largest absolute relevance suffice for the score.
@@ -164,7 +164,8 @@ def effective_complexity(
         groups: as for `sparseness`.
         along: as for `sparseness`.
         features: as for `sparseness`.
-        chunk: at most this many evaluations per example are live at once; None for all of them.
+        chunk: at most this many evaluations per example are live at once; "auto" for as many as run
+            fast, None for all.
         argnums: as for `sparseness`.
 
     Returns:
@@ -208,7 +209,7 @@ def effective_complexity(
 
 
 def _losses(
-    subject: Subject, kept: np.ndarray, references: PyTree | None, chunk: int | None
+    subject: Subject, kept: np.ndarray, references: PyTree | None, chunk: Chunk
 ) -> jax.Array:
     """The mean distance to the score, for each number of features that are kept."""
     game = subject.game

@@ -14,7 +14,7 @@ from jax.flatten_util import ravel_pytree
 from .._batch import stack
 from .._errors import check_chunk, check_count
 from .._tree import describe
-from .._types import PyTree
+from .._types import Chunk, PyTree
 from ._norms import ratio
 
 Discretize = Callable[[jax.Array], Any]
@@ -56,7 +56,7 @@ def consistency(
     *,
     top: int = 5,
     discretize: Discretize | None = None,
-    chunk: int | None = None,
+    chunk: Chunk = "auto",
 ) -> Consistency:
     r"""The probability that examples with the same explanation have the same prediction.
 
@@ -71,7 +71,8 @@ def consistency(
         top: how many features count, at most as many as there are.
         discretize: instead, a function of one explanation, as a vector, that returns an array;
             two explanations are the same if all its elements are equal.
-        chunk: so many examples at once are compared with all others; None for all of them.
+        chunk: so many examples at once are compared with all others; "auto" for as many as run
+            fast, None for all.
 
     Returns:
         A `Consistency`, whose `mean` is the number usually shown.

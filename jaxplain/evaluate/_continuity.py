@@ -13,7 +13,7 @@ from .._batch import stack
 from .._call import Score, checked_input
 from .._errors import check_chunk, check_count
 from .._tree import path_name
-from .._types import Argnums, Model, PyTree, Scalar
+from .._types import Argnums, Chunk, Model, PyTree, Scalar
 from ._nearby import explanation
 from ._norms import distance, manhattan, ratio
 from ._subjects import Attributions, Explain, of_methods
@@ -26,7 +26,7 @@ def continuity(
     shifts: int = 4,
     axis: int = -2,
     fill: Scalar = 0.0,
-    chunk: int | None = None,
+    chunk: Chunk = "auto",
     argnums: Argnums = 0,
 ) -> Callable[..., Any]:
     r"""The largest change of the explanation per change of the input, over translations.
@@ -43,7 +43,8 @@ def continuity(
         axis: along which axis; -2 is the width of a picture with channels, or the positions of a
             sequence of vectors.
         fill: what comes in from outside, in units of the input.
-        chunk: at most this many attributions per example are live at once; None for all of them.
+        chunk: at most this many attributions per example are live at once; "auto" for as many as
+            run fast, None for all.
         argnums: the argument (or arguments) that is explained, floating point.
 
     Returns:

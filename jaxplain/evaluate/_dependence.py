@@ -14,7 +14,7 @@ from .._call import Score, named
 from .._errors import check_chunk, check_real
 from .._keys import needs_key
 from .._tree import widen
-from .._types import Argnums, Model, PyTree, Scalar
+from .._types import Argnums, Chunk, Model, PyTree, Scalar
 from ..perturb._features import Partition
 from ..perturb._game import Game
 from ._gap import ratio
@@ -29,7 +29,7 @@ def sensitivity_a(
     groups: PyTree | None = None,
     along: int | tuple[int, ...] | None = None,
     features: int | None = None,
-    chunk: int | None = None,
+    chunk: Chunk = "auto",
     argnums: Argnums = 0,
 ) -> Callable[..., Any]:
     r"""The share of features that alone change the score and yet get no relevance.
@@ -49,8 +49,8 @@ def sensitivity_a(
         groups: as for `pixel_flipping`.
         along: as for `pixel_flipping`.
         features: as for `pixel_flipping`.
-        chunk: at most this many evaluations and explanations per example are live at once; None for
-            all of them.
+        chunk: at most this many evaluations and explanations per example are live at once; "auto"
+            for as many as run fast, None for all.
         argnums: as for `pixel_flipping`.
 
     Returns:
@@ -115,7 +115,7 @@ def non_sensitivity(
     groups: PyTree | None = None,
     along: int | tuple[int, ...] | None = None,
     features: int | None = None,
-    chunk: int | None = None,
+    chunk: Chunk = "auto",
     argnums: Argnums = 0,
 ) -> Callable[..., Any]:
     r"""The number of features of which relevance and score do not agree whether they matter.

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from .._batch import stack
 from .._errors import check_choice, check_chunk, check_count
-from .._types import Argnums, Model, PyTree
+from .._types import Argnums, Chunk, Model, PyTree
 from ..perturb._features import Partition
 from ..shapley._coalitions import random_subset
 from ._correlation import CORRELATIONS
@@ -27,7 +27,7 @@ def faithfulness_correlation(
     groups: PyTree | None = None,
     along: int | tuple[int, ...] | None = None,
     features: int | None = None,
-    chunk: int | None = None,
+    chunk: Chunk = "auto",
     argnums: Argnums = 0,
 ) -> Callable[..., Any]:
     r"""How well the relevance of random subsets of features goes with what they are worth.
@@ -47,7 +47,8 @@ def faithfulness_correlation(
         along: an axis or several, the positions on which are the features: `along=(0, 1)` for the
             pixels of a picture with channels.
         features: how many features there are, for `groups` that are data of the call.
-        chunk: at most this many evaluations per example are live at once; None for all of them.
+        chunk: at most this many evaluations per example are live at once; "auto" for as many as run
+            fast, None for all.
         argnums: the argument (or arguments) that was explained.
 
     Returns:
@@ -108,7 +109,7 @@ def faithfulness_estimate(
     groups: PyTree | None = None,
     along: int | tuple[int, ...] | None = None,
     features: int | None = None,
-    chunk: int | None = None,
+    chunk: Chunk = "auto",
     argnums: Argnums = 0,
 ) -> Callable[..., Any]:
     r"""How well the relevance of each feature goes with what it alone is worth.
@@ -169,7 +170,7 @@ def claims_and_drops(
     subject: Subject,
     draw: Callable[[Any], jax.Array],
     nodes: PyTree,
-    chunk: int | None,
+    chunk: Chunk,
 ) -> tuple[jax.Array, jax.Array]:
     """The relevance of the subset at each node, and by how much the score falls without it.
 

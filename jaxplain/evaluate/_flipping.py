@@ -12,7 +12,7 @@ import numpy as np
 
 from .._batch import stack
 from .._errors import check_choice, check_chunk, check_count
-from .._types import Argnums, Model, PyTree
+from .._types import Argnums, Chunk, Model, PyTree
 from ..perturb._features import Partition
 from ._curves import Curve
 from ._removal import Removal, check_removal, is_random, remaining
@@ -32,7 +32,7 @@ def pixel_flipping(
     groups: PyTree | None = None,
     along: int | tuple[int, ...] | None = None,
     features: int | None = None,
-    chunk: int | None = None,
+    chunk: Chunk = "auto",
     argnums: Argnums = 0,
 ) -> Callable[..., Any]:
     r"""The score while features are put to the baseline, one after the other by their relevance.
@@ -55,7 +55,8 @@ def pixel_flipping(
         along: an axis or several, the positions on which are the features: `along=(0, 1)` for the
             pixels of a picture with channels.
         features: how many features there are, for `groups` that are data of the call.
-        chunk: at most this many evaluations per example are live at once; None for all of them.
+        chunk: at most this many evaluations per example are live at once; "auto" for as many as run
+            fast, None for all.
         argnums: the argument (or arguments) that was explained.
 
     Returns:
@@ -107,7 +108,7 @@ def abpc(
     groups: PyTree | None = None,
     along: int | tuple[int, ...] | None = None,
     features: int | None = None,
-    chunk: int | None = None,
+    chunk: Chunk = "auto",
     argnums: Argnums = 0,
 ) -> Callable[..., Any]:
     r"""The area between the curves of pixel flipping, least minus most relevant first.
@@ -168,12 +169,12 @@ class Flips:
     """
 
     steps: int | Counts | None = None
-    chunk: int | None = None
+    chunk: Chunk = "auto"
     removal: Removal | None = None
 
     @staticmethod
     def checked(
-        steps: int | Counts | None = None, chunk: int | None = None, removal: Removal | None = None
+        steps: int | Counts | None = None, chunk: Chunk = "auto", removal: Removal | None = None
     ) -> Flips:
         """Raise unless the options are valid."""
         if steps is not None and not callable(steps):
@@ -208,7 +209,7 @@ def flip(
     subject: Subject,
     order: str,
     steps: int | Counts | None,
-    chunk: int | None,
+    chunk: Chunk,
     *,
     value: Callable[[jax.Array], jax.Array] | None = None,
     insert: bool = False,

@@ -12,7 +12,7 @@ from .._batch import stack
 from .._call import checked_input
 from .._errors import check_chunk, check_count
 from .._tree import subtract, widen
-from .._types import Argnums, Model, PyTree
+from .._types import Argnums, Chunk, Model, PyTree
 from ..backprop._rule import quotient
 from ..perturb._features import Partition
 from ._correlation import widest
@@ -29,7 +29,7 @@ def infidelity(
     samples: int = 100,
     contributions: bool = False,
     normalize: bool = False,
-    chunk: int | None = None,
+    chunk: Chunk = "auto",
     argnums: Argnums = 0,
 ) -> Callable[..., Any]:
     r"""The mean squared error of the explanation as a linear account of random perturbations.
@@ -51,7 +51,8 @@ def infidelity(
         normalize: whether each attribution is first multiplied by the number that makes its
             infidelity least: $\mathbb{E}[I^\top A \, (f(x) - f(x - I))]$ divided by
             $\mathbb{E}[(I^\top A)^2]$, or 0 for 0/0.
-        chunk: at most this many evaluations per example are live at once; None for all of them.
+        chunk: at most this many evaluations per example are live at once; "auto" for as many as run
+            fast, None for all.
         argnums: the argument (or arguments) that was explained.
 
     Returns:

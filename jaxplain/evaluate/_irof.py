@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from .._errors import warn_unless
-from .._types import Argnums, Model, PyTree
+from .._types import Argnums, Chunk, Model, PyTree
 from ..perturb._features import Features, Partition
 from ._flipping import Flips
 from ._removal import Removal, mean_removal
@@ -27,7 +27,7 @@ def irof(
     features: int | None = None,
     steps: int | None = None,
     removal: Removal | None = MEAN_COLOUR,
-    chunk: int | None = None,
+    chunk: Chunk = "auto",
     argnums: Argnums = 0,
 ) -> Callable[..., Any]:
     r"""The area over the relative score while segments lose what they show, most relevant first.

@@ -13,7 +13,7 @@ from .._batch import mean, nested
 from .._errors import check_choice, check_chunk, check_count
 from .._keys import one_key_each
 from .._tree import describe
-from .._types import Argnums, Model, PyTree
+from .._types import Argnums, Chunk, Model, PyTree
 from ..perturb._features import Partition
 from ..perturb._game import Game
 from ._correlation import CORRELATIONS
@@ -32,7 +32,7 @@ def monotonicity(
     groups: PyTree | None = None,
     along: int | tuple[int, ...] | None = None,
     features: int | None = None,
-    chunk: int | None = None,
+    chunk: Chunk = "auto",
     argnums: Argnums = 0,
 ) -> Callable[..., Any]:
     r"""The share of steps that do not lower the score while features come in, the least first.
@@ -100,7 +100,7 @@ def monotonicity_correlation(
     groups: PyTree | None = None,
     along: int | tuple[int, ...] | None = None,
     features: int | None = None,
-    chunk: int | None = None,
+    chunk: Chunk = "auto",
     argnums: Argnums = 0,
 ) -> Callable[..., Any]:
     r"""How well the size of each relevance goes with how much the score varies with the feature.
@@ -167,7 +167,7 @@ def monotonicity_correlation(
 
 
 def squared_changes(
-    game: Game, draw: Draw, samples: int, key: jax.Array, chunk: int | None
+    game: Game, draw: Draw, samples: int, key: jax.Array, chunk: Chunk
 ) -> jax.Array:
     """The mean squared change of the score when a feature takes random values: (features,)."""
     places = jnp.arange(game.count)

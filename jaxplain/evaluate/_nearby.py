@@ -15,7 +15,7 @@ from .._call import checked_input
 from .._errors import check_choice, check_chunk, check_count, check_real, is_concrete
 from .._keys import normal_like, one_key_each
 from .._tree import describe, widen
-from .._types import PyTree, Scalar
+from .._types import Chunk, PyTree, Scalar
 
 NOISES = ("uniform", "normal")
 
@@ -27,10 +27,10 @@ class Nearby:
     radius: Scalar
     samples: int
     noise: str
-    chunk: int | None
+    chunk: Chunk
 
     @staticmethod
-    def checked(radius: Scalar, samples: int, noise: str, chunk: int | None) -> Nearby:
+    def checked(radius: Scalar, samples: int, noise: str, chunk: Chunk) -> Nearby:
         """Raise unless the options are valid."""
         check_real("radius", radius, low=0)
         if is_concrete(radius) and np.any(np.asarray(radius) == 0):

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from .._batch import nested, stack
 from .._call import named
 from .._errors import check_choice, check_chunk, check_count
-from .._types import Argnums, PyTree, Scalar
+from .._types import Argnums, Chunk, PyTree, Scalar
 from ..gradients._smooth import smooth
 from ._makers import Explained, Maker, Makers, of_makers
 from ._random_parameters import DRAWS, ORDERS, Plan, checked_layers
@@ -55,7 +55,7 @@ def parameter_randomization(
     draw: str = "permutation",
     similarity: str = "spearman",
     absolute: bool = False,
-    chunk: int | None = None,
+    chunk: Chunk = "auto",
 ) -> Callable[..., Any]:
     r"""How alike an explanation stays while the model's layers are randomized one after the other.
 
@@ -74,7 +74,8 @@ def parameter_randomization(
         similarity: `"spearman"`, `"pearson"`, `"cosine"`, or `"ssim"` for pictures; 0 where an
             explanation is constant, for the two correlations.
         absolute: compare the magnitudes of relevance.
-        chunk: at most this many randomized models per example are live at once; None for all.
+        chunk: at most this many randomized models per example are live at once; "auto" for as many
+            as run fast, None for all.
 
     Returns:
         A function with the arguments of the attribution, and `key=`, that returns a
@@ -134,7 +135,7 @@ def smooth_mprt(
     draw: str = "permutation",
     similarity: str = "spearman",
     absolute: bool = False,
-    chunk: int | None = None,
+    chunk: Chunk = "auto",
     argnums: Argnums = 0,
 ) -> Callable[..., Any]:
     r"""`parameter_randomization` of explanations that are averaged over noise on the input.
@@ -152,7 +153,8 @@ def smooth_mprt(
         draw: as for `parameter_randomization`.
         similarity: as for `parameter_randomization`.
         absolute: as for `parameter_randomization`.
-        chunk: at most this many explanations per example are live at once; None for all.
+        chunk: at most this many explanations per example are live at once; "auto" for as many as
+            run fast, None for all.
         argnums: the argument to add noise to.
 
     Returns:

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from .._errors import check_chunk, check_real
-from .._types import Argnums, Model, PyTree
+from .._types import Argnums, Chunk, Model, PyTree
 from ..perturb._features import Partition
 from ._flipping import ranks
 from ._subjects import Attributions, Call, Subject
@@ -26,7 +26,7 @@ def comprehensiveness(
     groups: PyTree | None = None,
     along: int | tuple[int, ...] | None = None,
     features: int | None = None,
-    chunk: int | None = None,
+    chunk: Chunk = "auto",
     argnums: Argnums = 0,
 ) -> Callable[..., Any]:
     r"""By how much the score falls without the features of most relevance: high is good.
@@ -90,7 +90,7 @@ def sufficiency(
     groups: PyTree | None = None,
     along: int | tuple[int, ...] | None = None,
     features: int | None = None,
-    chunk: int | None = None,
+    chunk: Chunk = "auto",
     argnums: Argnums = 0,
 ) -> Callable[..., Any]:
     r"""By how much the score falls if there are only the features of most relevance: low is good.
@@ -146,7 +146,7 @@ def mean_drop(
     subject: Subject,
     kept: Callable[[Any], jax.Array],
     shares: Sequence[float],
-    chunk: int | None,
+    chunk: Chunk,
 ) -> jax.Array:
     """The mean fall of the score over shares; `kept` is the coalition for a number of features."""
     game = subject.game

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._errors import check_choice, check_count
-from .._types import Argnums, Model, PyTree
+from .._types import Argnums, Chunk, Model, PyTree
 from ..perturb._features import Features, Partition
 from ..perturb._partitions import patches
 from ._curves import Curve
@@ -31,7 +31,7 @@ def region_perturbation(
     order: str = "morf",
     regions: int = 100,
     removal: Removal | None = UNIFORM,
-    chunk: int | None = None,
+    chunk: Chunk = "auto",
     argnums: Argnums = 0,
 ) -> Callable[..., Any]:
     r"""The area over the curve of the score while patches are overwritten, most relevant first.
@@ -103,7 +103,7 @@ def selectivity(
     axes: tuple[int, ...] = (0, 1),
     steps: int | None = None,
     removal: Removal | None = None,
-    chunk: int | None = None,
+    chunk: Chunk = "auto",
     argnums: Argnums = 0,
 ) -> Callable[..., Any]:
     r"""The score while patches are put to the baseline, the most relevant first.

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .._errors import check_choice, check_real
-from .._types import Argnums, Model, PyTree, Scalar
+from .._types import Argnums, Chunk, Model, PyTree, Scalar
 from ..perturb._features import Partition
 from ._curves import Curve
 from ._flipping import ORDERS, Flips
@@ -26,7 +26,7 @@ def road(
     axes: tuple[int, int] = (0, 1),
     groups: PyTree | None = None,
     features: int | None = None,
-    chunk: int | None = None,
+    chunk: Chunk = "auto",
     argnums: Argnums = 0,
 ) -> Callable[..., Any]:
     r"""The score where a share of the pixels is filled in from its surroundings.

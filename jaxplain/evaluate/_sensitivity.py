@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from .._call import Score
-from .._types import Argnums, Model, PyTree, Scalar
+from .._types import Argnums, Chunk, Model, PyTree, Scalar
 from ._nearby import Nearby, explanation
 from ._norms import distance, norm, ratio
 from ._subjects import Attributions, Explain, of_methods
@@ -23,7 +23,7 @@ def max_sensitivity(
     samples: int = 10,
     noise: str = "uniform",
     relative: bool = True,
-    chunk: int | None = None,
+    chunk: Chunk = "auto",
     argnums: Argnums = 0,
 ) -> Callable[..., Any]:
     r"""The largest change of the explanation over random inputs nearby.
@@ -41,7 +41,8 @@ def max_sensitivity(
         noise: `"uniform"`, within the radius, or `"normal"`.
         relative: divide by the norm of the explanation at `x`. If False, the result has the units
             of the attribution, as in the paper.
-        chunk: at most this many attributions per example are live at once; None for all of them.
+        chunk: at most this many attributions per example are live at once; "auto" for as many as
+            run fast, None for all.
         argnums: the argument (or arguments) that is explained, floating point.
 
     Returns:
@@ -87,7 +88,7 @@ def avg_sensitivity(
     samples: int = 10,
     noise: str = "uniform",
     relative: bool = True,
-    chunk: int | None = None,
+    chunk: Chunk = "auto",
     argnums: Argnums = 0,
 ) -> Callable[..., Any]:
     r"""The mean change of the explanation over random inputs nearby.
@@ -145,7 +146,7 @@ def local_lipschitz(
     radius: Scalar = 0.1,
     samples: int = 50,
     noise: str = "uniform",
-    chunk: int | None = None,
+    chunk: Chunk = "auto",
     argnums: Argnums = 0,
 ) -> Callable[..., Any]:
     r"""The largest change of the explanation per change of the input, nearby.

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 
 from .._call import Score
-from .._types import Argnums, Model, PyTree, Scalar
+from .._types import Argnums, Chunk, Model, PyTree, Scalar
 from ..program._cut import cut
 from ..program._locate import At, checked_globs
 from ._nearby import Nearby
@@ -26,7 +26,7 @@ def relative_input_stability(
     samples: int = 50,
     noise: str = "uniform",
     floor: Scalar = 1e-6,
-    chunk: int | None = None,
+    chunk: Chunk = "auto",
     argnums: Argnums = 0,
 ) -> Callable[..., Any]:
     r"""The largest relative change of the explanation per relative change of the input.
@@ -47,7 +47,8 @@ def relative_input_stability(
         samples: how many random inputs.
         noise: `"uniform"`, within the radius, or `"normal"`.
         floor: the $\epsilon$ above, positive; also what an element that is zero is divided by.
-        chunk: at most this many attributions per example are live at once; None for all of them.
+        chunk: at most this many attributions per example are live at once; "auto" for as many as
+            run fast, None for all.
         argnums: the argument (or arguments) that is explained, floating point.
 
     Returns:
@@ -95,7 +96,7 @@ def relative_output_stability(
     samples: int = 50,
     noise: str = "uniform",
     floor: Scalar = 1e-6,
-    chunk: int | None = None,
+    chunk: Chunk = "auto",
     argnums: Argnums = 0,
 ) -> Callable[..., Any]:
     r"""The largest relative change of the explanation per change of the output.
@@ -161,7 +162,7 @@ def relative_representation_stability(
     samples: int = 50,
     noise: str = "uniform",
     floor: Scalar = 1e-6,
-    chunk: int | None = None,
+    chunk: Chunk = "auto",
     argnums: Argnums = 0,
 ) -> Callable[..., Any]:
     r"""The largest relative change of the explanation per relative change of a layer.

@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._baselines import checked_baseline
-from .._batch import chunk_size
 from .._call import checked_input
+from .._chunks import chunk_size
 from .._errors import check_chunk, check_count, check_real
 from .._keys import checked_key
 from .._progress import bar

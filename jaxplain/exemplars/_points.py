@@ -14,7 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._batch import chunk_size, stack
+from .._batch import stack
+from .._chunks import chunk_size
 from .._errors import check_chunk, is_concrete
 from .._tree import count_examples, describe, first_nonfinite, wide
 from .._types import PyTree

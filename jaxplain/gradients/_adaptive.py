@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from .._batch import stack
+from .._types import Chunk
 from ._quadrature import quadrature
 
 PANEL = 5  # nodes of the rule in each sub-interval: few, since networks have kinks
@@ -68,7 +69,7 @@ def adapt(
     steps: int,
     max_steps: int,
     threshold: Callable[[jax.Array], jax.Array],
-    chunk: int | None,
+    chunk: Chunk,
 ) -> Adapted:
     """Choose nodes until the summed residuals are under `threshold(phi(1) - phi(0))`.
 

@@ -8,7 +8,7 @@ import jax
 
 from .._call import named
 from .._errors import check_real
-from .._types import Argnums, Attribution, Model, PyTree, Scalar
+from .._types import Argnums, Attribution, Chunk, Model, PyTree, Scalar
 from ..baselines import blur
 from ._path import path_integrated_grad
 
@@ -20,7 +20,7 @@ def blur_integrated_grad(
     axes: tuple[int, ...] = (0, 1),
     steps: int = 50,
     rule: str = "gauss_legendre",
-    chunk: int | None = None,
+    chunk: Chunk = "auto",
     tolerance: Scalar | None = None,
     max_steps: int = 1000,
     atol: Scalar = 1e-3,
@@ -39,7 +39,8 @@ def blur_integrated_grad(
         axes: the spatial axes of `x`, (0, 1) for HW and HWC.
         steps: number of gradients; with `tolerance`, the number to start from.
         rule: `"gauss_legendre"`, `"middle"`, `"trapezoid"`, `"left"` or `"right"`.
-        chunk: at most this many gradients per example are live at once; None for all.
+        chunk: at most this many gradients per example are live at once; "auto" for as many as run
+            fast, None for all.
         tolerance: choose the number of steps, as in `integrated_grad`.
         max_steps: the ceiling on the number of gradients with `tolerance`.
         atol: the difference of scores, in units of `f`, under which the tolerance is absolute.

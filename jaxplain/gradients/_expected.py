@@ -20,7 +20,7 @@ from .._call import (
 from .._errors import check_choice, check_chunk, check_count
 from .._keys import checked_key, needs_key
 from .._tree import cast_like, map_wide, subtract, total, widen
-from .._types import Argnums, Attribution, Info, Model, PyTree
+from .._types import Argnums, Attribution, Chunk, Info, Model, PyTree
 from ._path import straight_line
 
 REDUCTIONS = ("mean", "median", "none")
@@ -30,7 +30,7 @@ def expected_grad(
     f: Model,
     *,
     samples: int = 50,
-    chunk: int | None = None,
+    chunk: Chunk = "auto",
     argnums: Argnums = 0,
     info: bool = False,
 ) -> Attribution:
@@ -43,7 +43,8 @@ def expected_grad(
     Args:
         f: the model, `f(x, *args) -> scalar` of one example.
         samples: number of gradients.
-        chunk: at most this many gradients per example are live at once; None for all of them.
+        chunk: at most this many gradients per example are live at once; "auto" for as many as run
+            fast, None for all.
         argnums: the argument (or arguments) to explain, as in `jax.grad`.
         info: also return an `Info` with `steps`, `evaluations`, `standard_error` and `residual`
             (against the mean score of the set: sampling noise, which falls with `samples`).
@@ -109,7 +110,7 @@ def over_baselines(
     attr: Attribution,
     *,
     reduce: str | Callable[[jax.Array], jax.Array] = "mean",
-    chunk: int | None = None,
+    chunk: Chunk = "auto",
     argnums: Argnums = 0,
 ) -> Attribution:
     r"""Explain against each baseline of a set, and average: $\frac1n\sum_k A(x;\, b^{(k)})$.
@@ -118,7 +119,8 @@ def over_baselines(
         attr: any attribution that takes `baseline=`.
         reduce: `"mean"`, `"median"`, `"none"` (keep one attribution per baseline, stacked), or a
             function of the stacked attributions that removes their leading axis.
-        chunk: at most this many baselines are live at once; None for all of them.
+        chunk: at most this many baselines are live at once; "auto" for as many as run fast, None
+            for all.
         argnums: the argument (or arguments) that `attr` explains.
 
     Returns:

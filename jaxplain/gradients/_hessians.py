@@ -13,7 +13,7 @@ from .._batch import nested, stack, weighted_sum
 from .._call import Score, bind, named
 from .._errors import check_chunk, check_count
 from .._tree import subtract, total, widen
-from .._types import Argnums, Attribution, Info, Model, PyTree
+from .._types import Argnums, Attribution, Chunk, Info, Model, PyTree
 from ._log_quadrature import log_quadrature
 from ._path import straight_line
 
@@ -22,7 +22,7 @@ def integrated_hessians(
     f: Model,
     *,
     steps: int = 20,
-    chunk: int | None = None,
+    chunk: Chunk = "auto",
     argnums: Argnums = 0,
     info: bool = False,
 ) -> Attribution:
@@ -42,8 +42,8 @@ def integrated_hessians(
     Args:
         f: the model, `f(x, *args) -> scalar` of one example, twice differentiable.
         steps: number of Hessians, each at one point of the line from the baseline to the input.
-        chunk: at most this many Hessian-vector products per example are live at once; None for
-            all of them. A Hessian takes as many as `x` has elements.
+        chunk: at most this many Hessian-vector products per example are live at once; "auto" for as
+            many as run fast, None for all. A Hessian takes as many as `x` has elements.
         argnums: the argument (or arguments) to explain, as in `jax.grad`.
         info: also return an `Info` with `steps`, `evaluations` (Hessian-vector products, gradients
             and two scores) and `residual`.
@@ -112,7 +112,7 @@ def integrated_hessians(
     return named(explain, "integrated_hessians", f)
 
 
-def _second_order(score: Score, point: PyTree, chunk: int | None) -> tuple[PyTree, PyTree]:
+def _second_order(score: Score, point: PyTree, chunk: Chunk) -> tuple[PyTree, PyTree]:
     """Gradient, and the Hessian's rows: a pytree like the point with a leading axis of elements."""
     gradient, product = jax.linearize(jax.grad(score), point)
     offsets, size = _offsets(point)

@@ -11,7 +11,7 @@ from .._baselines import checked_baseline
 from .._call import bind, named
 from .._errors import check_real
 from .._tree import describe, total, widen
-from .._types import Argnums, Attribution, Model, PyTree, Scalar
+from .._types import Argnums, Attribution, Chunk, Model, PyTree, Scalar
 from ..program._lower import lower
 from ._path import path_integrated_grad, straight_line
 
@@ -21,7 +21,7 @@ def integrated_grad(
     *,
     steps: int = 50,
     rule: str = "gauss_legendre",
-    chunk: int | None = None,
+    chunk: Chunk = "auto",
     tolerance: Scalar | None = None,
     max_steps: int = 1000,
     atol: Scalar = 1e-3,
@@ -37,8 +37,8 @@ def integrated_grad(
         f: the model, `f(x, *args) -> scalar` of one example.
         steps: number of gradients; with `tolerance`, the number to start from.
         rule: `"gauss_legendre"`, `"middle"`, `"trapezoid"`, `"left"` or `"right"`.
-        chunk: at most this many gradients per example are live at once; None for all of them
-            (with `tolerance`: for `steps` of them).
+        chunk: at most this many gradients per example are live at once; "auto" for as many as run
+            fast, None for all (with `tolerance`: for `steps` of them).
         tolerance: if given, the number of steps is chosen for each example: sub-intervals of the
             line are bisected, worst first, until the residual, and the root sum of squares of
             the sub-intervals' residuals, are under `tolerance * (|f(x) - f(x0)| + atol)`.

@@ -14,11 +14,11 @@ import jax
 import jax.numpy as jnp
 
 from .._baselines import checked_baseline
-from .._batch import stack, weighted_sum
+from .._batch import size_for, stack, weighted_sum
 from .._call import Score, bind, named
 from .._errors import check_chunk, check_count, check_real, warn_unless
 from .._tree import cast_like, map_wide, total, widen
-from .._types import Argnums, Attribution, Info, Model, PyTree, Scalar
+from .._types import Argnums, Attribution, Chunk, Info, Model, PyTree, Scalar
 from ._adaptive import PANEL, adapt
 from ._quadrature import quadrature
 
@@ -54,7 +54,7 @@ def path_integrated_grad(
     *,
     steps: int = 50,
     rule: str = "gauss_legendre",
-    chunk: int | None = None,
+    chunk: Chunk = "auto",
     tolerance: Scalar | None = None,
     max_steps: int = 1000,
     atol: Scalar = 1e-3,
@@ -72,8 +72,8 @@ def path_integrated_grad(
             with `path(1, x, baseline) = x`. A path that needs no baseline ignores it.
         steps: number of gradients; with `tolerance`, the number to start from.
         rule: `"gauss_legendre"`, `"middle"`, `"trapezoid"`, `"left"` or `"right"`.
-        chunk: at most this many gradients per example are live at once; None for all of them
-            (with `tolerance`: for `steps` of them).
+        chunk: at most this many gradients per example are live at once; "auto" for as many as run
+            fast, None for all (with `tolerance`: for `steps` of them).
         tolerance: if given, sub-intervals of the path are bisected, worst first, until the
             residual, and the root sum of squares of the sub-intervals' residuals, are under
             `tolerance * (|f(x) - f(x0)| + atol)`, for each example on its own.
@@ -144,7 +144,9 @@ def path_integrated_grad(
             threshold=threshold,
             chunk=chunk,
         )
-        attribution = line.integrate(found.nodes, found.weights, chunk or steps, skip=True)
+        # Nodes that were not needed are skipped by the chunk.
+        size = min(steps, size_for(line.gradient, found.nodes, chunk))
+        attribution = line.integrate(found.nodes, found.weights, size, skip=True)
         residual, difference = line.residual(attribution)
         converged = found.converged & (jnp.abs(residual) <= threshold(difference))
         evaluations = found.evaluations + found.steps + 2
@@ -185,7 +187,7 @@ class _Line:
         return map_wide(jnp.multiply, jax.grad(self.score)(point), velocity)
 
     def integrate(
-        self, nodes: jax.Array, weights: jax.Array, chunk: int | None, *, skip: bool = False
+        self, nodes: jax.Array, weights: jax.Array, chunk: Chunk, *, skip: bool = False
     ) -> PyTree:
         integral = weighted_sum(self.gradient, nodes, weights, chunk=chunk, skip=skip)
         return cast_like(integral, self.x)

@@ -13,7 +13,7 @@ from .._call import bind_function, check_averageable, name_of, named
 from .._errors import check_choice, check_chunk, check_count, check_real
 from .._keys import checked_key, normal_like, split_for
 from .._tree import path_name, same_tree
-from .._types import Argnums, Info, PyTree, Scalar
+from .._types import Argnums, Chunk, Info, PyTree, Scalar
 
 STATISTICS = ("mean", "square", "variance")
 
@@ -25,7 +25,7 @@ def smooth(
     sigma: Scalar | PyTree | None = None,
     noise_level: Scalar = 0.15,
     statistic: str = "mean",
-    chunk: int | None = None,
+    chunk: Chunk = "auto",
     argnums: Argnums = 0,
     info: bool = False,
 ) -> Callable[..., Any]:
@@ -43,7 +43,8 @@ def smooth(
         noise_level: standard deviation as a share of the input's range, `max(x) - min(x)` of each
             leaf.
         statistic: `"mean"`, `"square"` (mean of squares) or `"variance"` (unbiased).
-        chunk: at most this many evaluations per example are live at once; None for all of them.
+        chunk: at most this many evaluations per example are live at once; "auto" for as many as run
+            fast, None for all.
         argnums: the argument (or arguments) to perturb.
         info: also return an `Info` with `steps` and `standard_error` (of a mean of values or of
             squares).

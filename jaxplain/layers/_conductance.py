@@ -10,11 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._baselines import shielded_baseline
-from .._batch import chunk_size, weighted_sum
+from .._batch import size_for, weighted_sum
 from .._call import bind, named
 from .._errors import check_choice, check_chunk, check_count
 from .._tree import cast_like, map_wide, subtract, total, widen
-from .._types import Argnums, Attribution, Info, Model, PyTree
+from .._types import Argnums, Attribution, Chunk, Info, Model, PyTree
 from ..gradients._path import straight_line
 from ..gradients._quadrature import quadrature
 from ..program._cut import cut
@@ -30,7 +30,7 @@ def conductance(
     at: At,
     steps: int = 50,
     rule: str = "trapezoid",
-    chunk: int | None = None,
+    chunk: Chunk = "auto",
     argnums: Argnums = 0,
     info: bool = False,
 ) -> Attribution:
@@ -46,7 +46,8 @@ def conductance(
         steps: number of intervals of the path; there is one gradient more.
         rule: where the gradient of an interval is taken: `"trapezoid"` (mean of its ends),
             `"left"` or `"right"`.
-        chunk: at most this many intervals per example are live at once; None for all of them.
+        chunk: at most this many intervals per example are live at once; "auto" for as many as run
+            fast, None for all.
         argnums: the argument (or arguments) that the path runs over.
         info: also return an `Info` with `steps`, `evaluations`, `bypass` (what goes around the
             layer) and `residual` (the error of the sum).
@@ -109,13 +110,13 @@ def conductance(
 
 
 def _along(
-    at_node: Callable[[jax.Array], tuple[PyTree, PyTree]], steps: int, rule: str, chunk: int | None
+    at_node: Callable[[jax.Array], tuple[PyTree, PyTree]], steps: int, rule: str, chunk: Chunk
 ) -> PyTree:
     """Gradients times differences of the values, summed over the intervals of [0, 1].
 
     Intervals of a chunk share their nodes; chunks share none, so that they can follow one another.
     """
-    size = chunk_size(steps, chunk)
+    size = size_for(at_node, jnp.arange(steps) / steps, chunk)
     blocks = -(-steps // size)
     # The intervals that fill the last block are empty: they begin and end at 1.
     nodes = np.minimum(np.arange(blocks)[:, None] * size + np.arange(size + 1), steps) / steps
@@ -130,7 +131,8 @@ def _along(
 
         return map_wide(flow, slopes, values)
 
-    return weighted_sum(block, jnp.asarray(nodes), jnp.ones(blocks), chunk=1 if chunk else None)
+    ones = jnp.ones(blocks)
+    return weighted_sum(block, jnp.asarray(nodes), ones, chunk=1 if size < steps else None)
 
 
 def neuron_conductance(
@@ -140,7 +142,7 @@ def neuron_conductance(
     index: Any,
     steps: int = 50,
     rule: str = "gauss_legendre",
-    chunk: int | None = None,
+    chunk: Chunk = "auto",
     argnums: Argnums = 0,
 ) -> Attribution:
     r"""Conductance of a neuron, by input: what flows from each input to the score through it.
@@ -156,7 +158,8 @@ def neuron_conductance(
             `...` mean all units that they pick, together: `(..., 3)` is channel 3.
         steps: number of gradients.
         rule: `"gauss_legendre"`, `"middle"`, `"trapezoid"`, `"left"` or `"right"`.
-        chunk: at most this many gradients per example are live at once; None for all of them.
+        chunk: at most this many gradients per example are live at once; "auto" for as many as run
+            fast, None for all.
         argnums: the argument (or arguments) to explain, as in `jax.grad`.
 
     Returns:

@@ -11,7 +11,7 @@ from .._baselines import shielded_baseline
 from .._batch import weighted_sum
 from .._call import bind, named
 from .._errors import check_chunk
-from .._types import Argnums, Attribution, Model, PyTree
+from .._types import Argnums, Attribution, Chunk, Model, PyTree
 from ..gradients._path import straight_line
 from ..gradients._quadrature import quadrature
 from ..program._cut import cut
@@ -24,7 +24,7 @@ def internal_influence(
     at: At,
     steps: int = 50,
     rule: str = "gauss_legendre",
-    chunk: int | None = None,
+    chunk: Chunk = "auto",
     argnums: Argnums = 0,
 ) -> Attribution:
     r"""Internal influence: the gradient by a layer, averaged on the way from a baseline.
@@ -36,7 +36,8 @@ def internal_influence(
         at: the path of a layer, with globs, as for `cut`; a list of paths for several at once.
         steps: number of gradients.
         rule: `"gauss_legendre"`, `"middle"`, `"trapezoid"`, `"left"` or `"right"`.
-        chunk: at most this many gradients per example are live at once; None for all of them.
+        chunk: at most this many gradients per example are live at once; "auto" for as many as run
+            fast, None for all.
         argnums: the argument (or arguments) that the path runs over.
 
     Returns:

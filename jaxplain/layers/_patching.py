@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from .._baselines import checked_baseline
 from .._call import bind, named
 from .._tree import cast_like, map_wide, subtract
-from .._types import Argnums, Attribution, Model, PyTree
+from .._types import Argnums, Attribution, Chunk, Model, PyTree
 from ..perturb._ablation import ablation
 from ..program._locate import At
 from ..program._lower import lower
@@ -23,7 +23,7 @@ def activation_patching(
     at: At,
     groups: PyTree | None = None,
     along: int | tuple[int, ...] | None = None,
-    chunk: int | None = None,
+    chunk: Chunk = "auto",
     argnums: Argnums = 0,
 ) -> Attribution:
     r"""Activation patching: what the score loses when units take their values from another input.
@@ -38,7 +38,8 @@ def activation_patching(
         along: an axis or several of the value, the positions on which are patched one at a time:
             `along=-1` for channels, `along=-2` for the tokens of a transformer. Without `groups`
             and `along`, every element by itself.
-        chunk: at most this many evaluations per example are live at once; None for all of them.
+        chunk: at most this many evaluations per example are live at once; "auto" for as many as run
+            fast, None for all.
         argnums: the argument (or arguments) that leads to the layer.
 
     Returns:

@@ -12,7 +12,7 @@ from .._call import name_of, named
 from .._errors import check_choice, check_chunk, check_count, check_real, warn_unless
 from .._keys import checked_key
 from .._tree import widen
-from .._types import Argnums, Attribution, Info, Model, PyTree, Scalar
+from .._types import Argnums, Attribution, Chunk, Info, Model, PyTree, Scalar
 from ..perturb._features import Partition
 from ..perturb._game import Game
 from ._kernels import (
@@ -59,7 +59,7 @@ def lime(
     groups: PyTree | None = None,
     along: int | tuple[int, ...] | None = None,
     features: int | None = None,
-    chunk: int | None = None,
+    chunk: Chunk = "auto",
     argnums: Argnums = 0,
     info: bool = False,
 ) -> Attribution:
@@ -97,7 +97,8 @@ def lime(
             and `along`, every element is a feature.
         features: how many features there are, for `groups` that are data of the call and traced,
             such as the superpixels of each picture of a batch: then groups are numbered from 0.
-        chunk: at most this many evaluations per example are live at once; None for all of them.
+        chunk: at most this many evaluations per example are live at once; "auto" for as many as run
+            fast, None for all.
         argnums: the argument (or arguments) to explain, as in `jax.grad`.
         info: also return an `Info` with `values` (the coefficients), `intercept`, `prediction`,
             `fidelity`, `standard_error`, `evaluations` and `converged`.

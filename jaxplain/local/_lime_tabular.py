@@ -14,7 +14,7 @@ from .._call import Score, bind, name_of, named
 from .._errors import check_choice, check_chunk, check_count
 from .._keys import checked_key
 from .._tree import widen
-from .._types import Argnums, Attribution, Model, Scalar
+from .._types import Argnums, Attribution, Chunk, Model, Scalar
 from ._kernels import DISTANCES, Distance, Kernel, check_distance, check_kernel, weigh
 from ._lime import info_of, warn_of
 from ._model import LocalModel
@@ -39,7 +39,7 @@ def lime_tabular(
     penalty: Scalar | None = None,
     selection: str = "auto",
     keep: int | None = 10,
-    chunk: int | None = None,
+    chunk: Chunk = "auto",
     argnums: Argnums = 0,
     info: bool = False,
 ) -> Attribution:
@@ -69,7 +69,8 @@ def lime_tabular(
         selection: how the `keep` features are chosen: `"forward"`, `"highest_weights"`,
             `"lasso_path"`, `"auto"` or `"none"`, as in `lime`.
         keep: how many features have a coefficient; None for all.
-        chunk: at most this many evaluations per example are live at once; None for all of them.
+        chunk: at most this many evaluations per example are live at once; "auto" for as many as run
+            fast, None for all.
         argnums: the argument to explain, as in `jax.grad`.
         info: also return an `Info` with `values` (the coefficients), `intercept`, `prediction`,
             `fidelity`, `standard_error`, `evaluations` and `converged`.

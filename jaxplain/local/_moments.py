@@ -14,8 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._batch import chunk_size, stack, weighted_sum
-from .._types import PyTree
+from .._batch import size_for, stack, weighted_sum
+from .._types import Chunk, PyTree
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,10 +30,11 @@ class Design:
     chunk: int | None = None
 
     @staticmethod
-    def of(row: Callable[[Any], jax.Array], count: int, chunk: int | None) -> Design:
+    def of(row: Callable[[Any], jax.Array], count: int, chunk: Chunk) -> Design:
         """A design whose rows are made once if all of them may be live at once."""
-        if chunk is not None and chunk < count:
-            return Design(row, count, chunk)
+        size = size_for(row, jnp.arange(count), chunk)
+        if size < count:
+            return Design(row, count, size)
         return Design.given(jax.vmap(row)(jnp.arange(count)))
 
     @staticmethod
@@ -59,7 +60,7 @@ class Design:
 
         `fn` must be linear in the weights' zeros: samples that fill up the last block weigh zero.
         """
-        size = chunk_size(self.count, self.chunk)
+        size = size_for(self.row, jnp.arange(self.count), self.chunk)
         blocks = -(-self.count // size)
         numbers = np.arange(blocks * size)
         inside = np.minimum(numbers, self.count - 1)

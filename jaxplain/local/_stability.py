@@ -15,7 +15,7 @@ from .._call import check_averageable, name_of, named
 from .._errors import check_chunk, check_count, check_real
 from .._keys import checked_key, needs_key
 from .._tree import widen
-from .._types import Attribution, Info, PyTree
+from .._types import Attribution, Chunk, Info, PyTree
 from ..backprop._rule import quotient
 from ._kernels import flat
 
@@ -55,7 +55,7 @@ def stability(
     repeats: int = 10,
     keep: int | None = None,
     confidence: float = 0.95,
-    chunk: int | None = None,
+    chunk: Chunk = "auto",
 ) -> Attribution:
     r"""Repeat a random explanation with other keys, and measure how far the results agree.
 
@@ -70,7 +70,8 @@ def stability(
         keep: how many elements count as chosen, those of the largest size; None for all that are
             not zero, as after a choice of features or by the lasso.
         confidence: of the intervals, between 0 and 1.
-        chunk: at most this many explanations are live at once; None for all of them.
+        chunk: at most this many explanations are live at once; "auto" for as many as run fast, None
+            for all.
 
     Returns:
         A function with the arguments of `attr` that returns a `Stability`. Explanation `r` uses

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from .._call import named
 from .._errors import check_chunk
-from .._types import Argnums, Attribution, Model, PyTree
+from .._types import Argnums, Attribution, Chunk, Model, PyTree
 from ._features import Partition
 from ._game import Game
 
@@ -19,7 +19,7 @@ def ablation(
     groups: PyTree | None = None,
     along: int | tuple[int, ...] | None = None,
     features: int | None = None,
-    chunk: int | None = None,
+    chunk: Chunk = "auto",
     argnums: Argnums = 0,
 ) -> Attribution:
     r"""What the score loses when one feature is put to its baseline.
@@ -36,7 +36,8 @@ def ablation(
             and `along`, every element is a feature.
         features: how many features there are, for `groups` that are data of the call and traced,
             such as the superpixels of each picture of a batch: then groups are numbered from 0.
-        chunk: at most this many evaluations per example are live at once; None for all of them.
+        chunk: at most this many evaluations per example are live at once; "auto" for as many as run
+            fast, None for all.
         argnums: the argument (or arguments) to explain, as in `jax.grad`.
 
     Returns:

@@ -12,7 +12,7 @@ from .._baselines import checked_baseline
 from .._batch import stack
 from .._call import Score, bind
 from .._tree import widen
-from .._types import Argnums, Model, PyTree
+from .._types import Argnums, Chunk, Model, PyTree
 from ._features import Features, Partition
 
 
@@ -60,7 +60,7 @@ class Game:
         coalition: Callable[[Any], jax.Array],
         nodes: PyTree,
         *,
-        chunk: int | None,
+        chunk: Chunk,
     ) -> jax.Array:
         """The value of `coalition(node)` for each node, at most `chunk` evaluations live at once.
 

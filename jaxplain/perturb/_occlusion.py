@@ -12,7 +12,7 @@ from .._batch import stack
 from .._call import bind, named
 from .._errors import check_chunk
 from .._tree import widen
-from .._types import Argnums, Attribution, Info, Model, PyTree
+from .._types import Argnums, Attribution, Chunk, Info, Model, PyTree
 from ._windows import place_windows
 
 
@@ -21,7 +21,7 @@ def occlusion(
     *,
     window: PyTree,
     stride: PyTree | None = None,
-    chunk: int | None = None,
+    chunk: Chunk = "auto",
     argnums: Argnums = 0,
     info: bool = False,
 ) -> Attribution:
@@ -41,7 +41,8 @@ def occlusion(
         stride: how far the window moves along the same axes, at most its size; a number for all
             axes. If None, windows touch and do not overlap. Where the last window does not fit it
             is cut off at the edge.
-        chunk: at most this many evaluations per example are live at once; None for all of them.
+        chunk: at most this many evaluations per example are live at once; "auto" for as many as run
+            fast, None for all.
         argnums: the argument (or arguments) to explain, as in `jax.grad`.
         info: also return an `Info` with `evaluations` and `values`, what each window's elements
             are worth together: (windows,), in the order of rows, leaf by leaf.

@@ -15,7 +15,7 @@ from .._call import bind, explained, name_of, named
 from .._errors import check_chunk, check_count
 from .._keys import checked_key
 from .._tree import widen
-from .._types import Argnums, Info, Model, PyTree
+from .._types import Argnums, Chunk, Info, Model, PyTree
 from ._features import Partition
 
 
@@ -27,7 +27,7 @@ def permutation_importance(
     groups: PyTree | None = None,
     along: int | tuple[int, ...] | None = None,
     features: int | None = None,
-    chunk: int | None = None,
+    chunk: Chunk = "auto",
     argnums: Argnums = 0,
     info: bool = False,
 ) -> Callable[..., Any]:
@@ -50,8 +50,8 @@ def permutation_importance(
             `groups` and `along`, every element is a feature.
         features: how many features there are, for `groups` that are data of the call and traced:
             then groups are numbered from 0.
-        chunk: at most this many evaluations are live at once, all examples together; None for all
-            of them.
+        chunk: at most this many evaluations are live at once, all examples together; "auto" for as
+            many as run fast, None for all.
         argnums: the argument (or arguments) whose features are exchanged, as in `jax.grad`.
         info: also return an `Info` with `values`, the importance of each feature, `evaluations` and
             `standard_error`.
@@ -126,7 +126,7 @@ def permutation_importance(
 
         # One feature after the other unless everything is wanted at once.
         numbers = jnp.arange(parts.count)
-        lost, error = stack(exchanged, numbers, chunk=None if chunk is None else 1)
+        lost, error = stack(exchanged, numbers, chunk=1 if isinstance(chunk, int) else chunk)
         example = jax.tree.map(lambda leaf: leaf[0], xs)
         importance = parts.spread(lost, example)
         if not info:

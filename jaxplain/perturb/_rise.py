@@ -17,7 +17,7 @@ from .._call import bind, name_of, named
 from .._errors import check_choice, check_chunk, check_count, check_real, is_concrete
 from .._keys import checked_key, one_key_each
 from .._tree import path_name, wide, widen
-from .._types import Argnums, Attribution, Info, Model, PyTree, Scalar
+from .._types import Argnums, Attribution, Chunk, Info, Model, PyTree, Scalar
 from ..backprop._rule import quotient
 from ._mixing import check_mixable, mixed
 
@@ -32,7 +32,7 @@ def rise(
     keep_probability: Scalar = 0.5,
     axes: tuple[int, ...] = (0, 1),
     normalize: str = "probability",
-    chunk: int | None = None,
+    chunk: Chunk = "auto",
     argnums: Argnums = 0,
     info: bool = False,
 ) -> Attribution:
@@ -54,7 +54,8 @@ def rise(
         normalize: `"probability"` divides by $N p$, as the paper does; `"coverage"` by $\sum_n
             m_{n,i}$, what was drawn, so that a constant score gives a constant map; `"centred"`
             subtracts the mean score from that, so that 0 means "does not matter".
-        chunk: at most this many evaluations per example are live at once; None for all of them.
+        chunk: at most this many evaluations per example are live at once; "auto" for as many as run
+            fast, None for all.
         argnums: the argument (or arguments) to explain, as in `jax.grad`. Leaves of a pytree are
             masked independently.
         info: also return an `Info` with `evaluations` and `standard_error`.

@@ -12,6 +12,7 @@ import numpy as np
 from .._batch import stack
 from .._errors import check_count
 from .._tree import precision, widen
+from .._types import Chunk
 from ..backprop._rule import quotient
 
 
@@ -20,7 +21,7 @@ def total_indices(
     count: int,
     *,
     designs: int = 64,
-    chunk: int | None = None,
+    chunk: Chunk = "auto",
 ) -> jax.Array:
     r"""The total Sobol index of each entry of a mask in $[0, 1]$, by Jansen's estimator.
 

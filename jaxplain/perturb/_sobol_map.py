@@ -11,7 +11,7 @@ from .._axes import checked_axes
 from .._call import explained, named
 from .._errors import check_chunk
 from .._tree import path_name
-from .._types import Argnums, Attribution, Info, Model, PyTree
+from .._types import Argnums, Attribution, Chunk, Info, Model, PyTree
 from ._features import Partition
 from ._game import Game
 from ._mixing import check_mixable
@@ -30,7 +30,7 @@ def sobol(
     groups: PyTree | None = None,
     along: int | tuple[int, ...] | None = None,
     features: int | None = None,
-    chunk: int | None = None,
+    chunk: Chunk = "auto",
     argnums: Argnums = 0,
     info: bool = False,
 ) -> Attribution:
@@ -53,7 +53,8 @@ def sobol(
             position of a sequence, or each entry of a vector, is one feature.
         features: how many features there are, for `groups` that are data of the call and traced,
             such as the superpixels of each picture of a batch: then groups are numbered from 0.
-        chunk: at most this many evaluations per example are live at once; None for all of them.
+        chunk: at most this many evaluations per example are live at once; "auto" for as many as run
+            fast, None for all.
         argnums: the argument (or arguments) to explain, as in `jax.grad`.
         info: also return an `Info` with `values`, the index of each feature, and `evaluations`.
 

@@ -11,30 +11,61 @@ places of the window. Other grouped convolutions stay as they are.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
-from .._compat import is_plain_convolution
+from .. import _compat
 from .._types import PyTree
 from ._depthwise import depthwise, is_depthwise
 from ._evaluate import evaluate
+from ._memory import peak_bytes
 from ._pooling import derivative_of_max, is_derivative_of_max
-from ._trace import Equation, trace
+from ._trace import Equation, Program, Traced, trace
 
 
 def lower(fn: Callable[..., PyTree]) -> Callable[..., PyTree]:
-    """`fn` with its convolutions in the layout that is fast in loops; unchanged off the CPU."""
+    """`fn` in the form that runs fast on a CPU."""
 
     def lowered(*args: PyTree) -> PyTree:
-        traced = trace(fn, *args)
-        program = traced.program(opened=frozenset())
-        results = evaluate(program, jax.tree.leaves(args), program.outputs, run=_run)
-        return traced.restore(results)
+        return lower_at(fn, *args)(*args)
 
     return lowered
+
+
+def lower_at(fn: Callable[..., PyTree], *args: PyTree) -> Lowered:
+    """`fn` as traced once, at these arguments or at others of their shapes and dtypes."""
+    traced = trace(fn, *args)
+    return Lowered(traced, traced.program(opened=frozenset()))
+
+
+@dataclasses.dataclass(frozen=True)
+class Lowered:
+    """A function of arrays as a program, and what is known of it before it runs."""
+
+    traced: Traced
+    program: Program
+
+    def __call__(self, *args: PyTree) -> PyTree:
+        leaves = jax.tree.leaves(args)
+        results = evaluate(self.program, leaves, self.program.outputs, run=_run)
+        return self.traced.restore(results)
+
+    @property
+    def like(self) -> PyTree:
+        """The shapes and dtypes of its results."""
+        struct: Any = jax.ShapeDtypeStruct
+        return self.traced.restore([struct(a.shape, a.dtype) for a in self.traced.closed.out_avals])
+
+    @property
+    def bytes(self) -> int:
+        """The memory that one call needs, for all examples that an outer `jax.vmap` runs over."""
+        closed = self.traced.closed
+        examples = max(map(_compat.batch_of, closed.consts), default=1)
+        return peak_bytes(closed.jaxpr) * examples
 
 
 def _run(equation: Equation, operands: Sequence[Any]) -> list[Any]:
@@ -52,7 +83,7 @@ def _run(equation: Equation, operands: Sequence[Any]) -> list[Any]:
 
 def _fast_form(equation: Equation) -> Callable[..., list[Any]] | None:
     """How XLA:CPU should rather compute an equation, or None."""
-    if is_plain_convolution(equation.eqn) and not _is_canonical(equation):
+    if _compat.is_plain_convolution(equation.eqn) and not _is_canonical(equation):
         return lambda *operands: [_convolution(*operands, **equation.eqn.params)]
     if is_depthwise(equation):
         return lambda *operands: [depthwise(equation, operands)]

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from .._call import name_of, named
 from .._errors import check_chunk
-from .._types import Argnums, Attribution, Info, Model, PyTree
+from .._types import Argnums, Attribution, Chunk, Info, Model, PyTree
 from ..perturb._features import Partition
 from ..perturb._game import Game
 from ._coalitions import unpack
@@ -23,7 +23,7 @@ def exact_shapley(
     groups: PyTree | None = None,
     along: int | tuple[int, ...] | None = None,
     features: int | None = None,
-    chunk: int | None = None,
+    chunk: Chunk = "auto",
     argnums: Argnums = 0,
     info: bool = False,
 ) -> Attribution:
@@ -42,7 +42,8 @@ def exact_shapley(
             and `along`, every element is a feature.
         features: how many features there are, for `groups` that are data of the call and traced,
             such as the superpixels of each picture of a batch: then groups are numbered from 0.
-        chunk: at most this many evaluations per example are live at once; None for all of them.
+        chunk: at most this many evaluations per example are live at once; "auto" for as many as run
+            fast, None for all.
         argnums: the argument (or arguments) to explain, as in `jax.grad`.
         info: also return an `Info` with `values`, `evaluations` and `residual`.
 

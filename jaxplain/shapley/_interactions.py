@@ -12,7 +12,7 @@ from .._batch import mean
 from .._call import name_of, named
 from .._errors import check_choice, check_chunk, check_count
 from .._keys import checked_key
-from .._types import Argnums, Attribution, Info, Model, PyTree
+from .._types import Argnums, Attribution, Chunk, Info, Model, PyTree
 from ..perturb._features import Partition
 from ..perturb._game import Game
 from ._pairs import (
@@ -39,7 +39,7 @@ def shapley_interactions(
     groups: PyTree | None = None,
     along: int | tuple[int, ...] | None = None,
     features: int | None = None,
-    chunk: int | None = None,
+    chunk: Chunk = "auto",
     argnums: Argnums = 0,
     info: bool = False,
 ) -> Attribution:
@@ -76,7 +76,8 @@ def shapley_interactions(
             and `along`, every element is a feature.
         features: how many features there are, for `groups` that are data of the call and traced,
             such as the superpixels of each picture of a batch: then groups are numbered from 0.
-        chunk: at most this many evaluations per example are live at once; None for all of them.
+        chunk: at most this many evaluations per example are live at once; "auto" for as many as run
+            fast, None for all.
         argnums: the argument (or arguments) to explain, as in `jax.grad`.
         info: also return an `Info` with `values` (the Shapley values, (features,)), `evaluations`,
             `standard_error` (of the matrix, from the spread of the samples) and `residual` (of the
@@ -153,7 +154,7 @@ class _Call:
     game: Game
     index: str
     samples: int | None
-    chunk: int | None
+    chunk: Chunk
 
     @property
     def few(self) -> bool:

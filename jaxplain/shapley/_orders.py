@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from .._batch import mean, nested
 from .._errors import check_count
-from .._types import Scalar
+from .._types import Chunk, Scalar
 from ..perturb._game import Game
 from ._precise import Estimate, estimate
 from ._unions import Unions
@@ -35,7 +35,7 @@ class Orders:
         self.each = ways * max(game.count - 1, 0)  # evaluations of one sample
 
     def average(
-        self, samples: int, tolerance: Scalar | None, chunk: int | None, *, noisy: bool
+        self, samples: int, tolerance: Scalar | None, chunk: Chunk, *, noisy: bool
     ) -> Estimate:
         """The mean over samples, with its standard error where that is asked for."""
         if self.game.count < 2:  # one order
@@ -56,7 +56,7 @@ class Orders:
         """The place of each feature in a random order."""
         return jax.random.permutation(key, self.game.count)
 
-    def gains(self, number: jax.Array, chunk: int | None) -> jax.Array:
+    def gains(self, number: jax.Array, chunk: Chunk) -> jax.Array:
         """What each feature adds, the mean over one order and, if antithetic, its reverse."""
         count = self.game.count
         places = self.places(jax.random.fold_in(self.key, number))

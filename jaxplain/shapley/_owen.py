@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from .._call import name_of, named
 from .._errors import check_chunk
 from .._keys import checked_key
-from .._types import Argnums, Attribution, Info, Model, PyTree
+from .._types import Argnums, Attribution, Chunk, Info, Model, PyTree
 from ..perturb._features import Partition
 from ..perturb._game import Game
 from ._orders import UnionOrders, check_orders
@@ -28,7 +28,7 @@ def owen(
     groups: PyTree | None = None,
     along: int | tuple[int, ...] | None = None,
     features: int | None = None,
-    chunk: int | None = None,
+    chunk: Chunk = "auto",
     argnums: Argnums = 0,
     info: bool = False,
 ) -> Attribution:
@@ -59,7 +59,8 @@ def owen(
             channel of a picture is one feature, with `along=(0, 1)` each pixel. Without `groups`
             and `along`, every element is a feature.
         features: how many features there are; groups are then numbered from 0.
-        chunk: at most this many evaluations per example are live at once; None for all of them.
+        chunk: at most this many evaluations per example are live at once; "auto" for as many as run
+            fast, None for all.
         argnums: the argument (or arguments) to explain, as in `jax.grad`.
         info: also return an `Info` with `values` (of the features, (features,)), `evaluations`,
             `standard_error` and `residual`.
@@ -141,7 +142,7 @@ class _Found(NamedTuple):
     evaluations: int
 
 
-def _enumerated(game: Game, levels: TwoLevels, chunk: int | None) -> _Found:
+def _enumerated(game: Game, levels: TwoLevels, chunk: Chunk) -> _Found:
     if levels.evaluations > MOST:
         sizes = ", ".join(map(str, levels.unions.sizes))
         raise ValueError(
@@ -156,9 +157,7 @@ def _enumerated(game: Game, levels: TwoLevels, chunk: int | None) -> _Found:
     return _Found(values, jnp.zeros_like(values), difference, levels.evaluations)
 
 
-def _sampled(
-    game: Game, orders: UnionOrders, samples: int, chunk: int | None, *, info: bool
-) -> _Found:
+def _sampled(game: Game, orders: UnionOrders, samples: int, chunk: Chunk, *, info: bool) -> _Found:
     found = orders.average(samples // 2, None, chunk, noisy=info)
     evaluations = 2 + samples * max(game.count - 1, 0)
     return _Found(found.mean, found.standard_error, orders.last - orders.first, evaluations)

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._batch import nested
+from .._types import Chunk
 from ..perturb._game import Game
 from ._coalitions import unpack
 from ._lattice import pair_gains, players, shapley_values
@@ -32,7 +33,7 @@ class Sampler:
     sample: Callable[[jax.Array], Pairs]
     empty: jax.Array
     full: jax.Array
-    live: int | None  # how many samples are live at once
+    live: Chunk  # how many samples are live at once
 
 
 def enumerate_sii(values: jax.Array) -> Pairs:
@@ -50,7 +51,7 @@ def enumerate_stii(values: jax.Array) -> Pairs:
     return pair_gains(values, np.array(weights)), alone
 
 
-def all_values(game: Game, chunk: int | None) -> jax.Array:
+def all_values(game: Game, chunk: Chunk) -> jax.Array:
     """The value of each coalition, by number."""
     numbers = jnp.arange(2**game.count, dtype=jnp.uint32)[:, None]
     return game.values(lambda bits: unpack(bits, game.count), numbers, chunk=chunk)
@@ -61,7 +62,7 @@ def sii_evaluations(n: int) -> tuple[int, int]:
     return 2, 2 * n * (n - 1)
 
 
-def sii_sampler(game: Game, chunk: int | None) -> Sampler:
+def sii_sampler(game: Game, chunk: Chunk) -> Sampler:
     """Pairs that are neighbours in a permutation, as the second of them joins and leaves.
 
     A sample is not one permutation but n of them, rotations of a zigzag: in these each pair is
@@ -109,7 +110,7 @@ def stii_evaluations(n: int) -> tuple[int, int]:
     return n + 2, n * (n - 1) - 2
 
 
-def stii_sampler(game: Game, chunk: int | None) -> Sampler:
+def stii_sampler(game: Game, chunk: Chunk) -> Sampler:
     """Every pair in one permutation, after those that come before both of them.
 
     A sample is a permutation and its reverse, in which those come first that came last.
@@ -148,7 +149,7 @@ def stii_sampler(game: Game, chunk: int | None) -> Sampler:
     return Sampler(sample, empty, full, live)
 
 
-def _values_of_few(game: Game, numbers: np.ndarray, chunk: int | None) -> jax.Array:
+def _values_of_few(game: Game, numbers: np.ndarray, chunk: Chunk) -> jax.Array:
     """The value of one player alone, of none (-1), or of all (as many as there are)."""
     players = jnp.arange(game.count, dtype=jnp.int32)
     return game.values(

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from .._batch import stack, weighted_sum
-from .._types import Scalar
+from .._types import Chunk, Scalar
 
 ROUND = 8  # samples between two looks at the error: whatever the chunk, so that results are equal
 
@@ -36,7 +36,7 @@ def estimate(
     samples: int,
     *,
     tolerance: Scalar | None = None,
-    chunk: int | None = None,
+    chunk: Chunk = "auto",
 ) -> Estimate:
     """The mean of `fn(i)`, an array of shape (n,), over i < `samples`, at least two.
 

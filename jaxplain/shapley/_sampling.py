@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from .._call import name_of, named
 from .._errors import check_chunk, check_real, warn_unless
 from .._keys import checked_key
-from .._types import Argnums, Attribution, Info, Model, PyTree, Scalar
+from .._types import Argnums, Attribution, Chunk, Info, Model, PyTree, Scalar
 from ..perturb._features import Partition
 from ..perturb._game import Game
 from ._orders import Orders, check_orders
@@ -25,7 +25,7 @@ def shapley_sampling(
     groups: PyTree | None = None,
     along: int | tuple[int, ...] | None = None,
     features: int | None = None,
-    chunk: int | None = None,
+    chunk: Chunk = "auto",
     argnums: Argnums = 0,
     info: bool = False,
 ) -> Attribution:
@@ -51,8 +51,8 @@ def shapley_sampling(
             and `along`, every element is a feature.
         features: how many features there are, for `groups` that are data of the call and traced,
             such as the superpixels of each picture of a batch: then groups are numbered from 0.
-        chunk: at most this many evaluations per example are live at once; None for all of them
-            (with `tolerance`: for those of a few orders).
+        chunk: at most this many evaluations per example are live at once; "auto" for as many as run
+            fast, None for all (with `tolerance`: for those of a few orders).
         argnums: the argument (or arguments) to explain, as in `jax.grad`.
         info: also return an `Info` with `values`, `standard_error`, `evaluations`, `residual` and
             `converged`.

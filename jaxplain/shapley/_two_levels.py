@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._types import Chunk
 from ..perturb._game import Game
 from ._coalitions import unpack
 from ._lattice import by_size, gains, shapley_values, shapley_weights
@@ -46,7 +47,7 @@ class TwoLevels:
         """How many coalitions there are."""
         return self.ends[-1]
 
-    def values(self, game: Game, chunk: int | None) -> jax.Array:
+    def values(self, game: Game, chunk: Chunk) -> jax.Array:
         """The value of each coalition, by number."""
         ends = jnp.asarray(self.ends[:-1], jnp.uint32)
         parts = jnp.asarray(self.parts, jnp.uint32)

@@ -7,7 +7,7 @@ from typing import Any, TypeGuard
 import jax
 import jax.numpy as jnp
 
-from .._batch import chunk_size
+from .._chunks import chunk_size
 from .._errors import check_chunk, is_concrete
 from .._tree import count_examples, first_nonfinite
 from .._types import PyTree

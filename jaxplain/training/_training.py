@@ -22,7 +22,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._batch import blocks, chunk_size, stack, weighted_sum
+from .._batch import blocks, stack, weighted_sum
+from .._chunks import chunk_size
 from .._progress import Progress, checked_progress
 from .._tree import count_examples
 from .._types import PyTree
