@@ -39,11 +39,25 @@ def lower(fn: Callable[..., PyTree]) -> Callable[..., PyTree]:
 
 
 def _run(equation: Equation, operands: Sequence[Any]) -> list[Any]:
-    if is_plain_convolution(equation.eqn):
+    if is_plain_convolution(equation.eqn) and not _is_fast(equation.eqn.params):
         return [_convolution(*operands, **equation.eqn.params)]
     if is_depthwise(equation):
         return [depthwise(equation, operands)]
     return equation.run(operands)
+
+
+def _is_fast(params: dict[str, Any]) -> bool:
+    """Whether it has the fast layout: then the barrier would only part what XLA fuses."""
+    numbers, rank = params["dimension_numbers"], len(params["dimension_numbers"].lhs_spec)
+    return bool(numbers == _fast_layout(rank))
+
+
+def _fast_layout(rank: int) -> jax.lax.ConvDimensionNumbers:
+    """NHWC, HWIO, NHWC."""
+    axes = tuple(range(1, rank - 1))
+    return jax.lax.ConvDimensionNumbers(
+        (0, rank - 1, *axes), (rank - 1, rank - 2, *range(rank - 2)), (0, rank - 1, *axes)
+    )
 
 
 def _convolution(
@@ -60,13 +74,8 @@ def _convolution(
     kernel = jax.lax.transpose(rhs, (*window, inputs, outputs))
     # Behind a barrier, or XLA folds the transposition and the flip back into the convolution.
     kernel = jax.lax.optimization_barrier(kernel)  # type: ignore[no-untyped-call]
-    rank = lhs.ndim
-    axes = tuple(range(1, rank - 1))
-    layout = jax.lax.ConvDimensionNumbers(
-        (0, rank - 1, *axes), (rank - 1, rank - 2, *range(rank - 2)), (0, rank - 1, *axes)
-    )
     result = jax.lax.conv_general_dilated_p.bind(
-        pictures, kernel, dimension_numbers=layout, **params
+        pictures, kernel, dimension_numbers=_fast_layout(lhs.ndim), **params
     )
     batch, feature, *space = dimension_numbers.out_spec
     back = np.argsort((batch, *space, feature))
