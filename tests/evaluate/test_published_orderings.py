@@ -96,15 +96,6 @@ def of_digits(metric: Callable[..., Any]) -> Any:
     return jax.tree.map(np.asarray, found)
 
 
-def uniform_share(f: Callable[..., jax.Array]) -> Explain:
-    """Every pixel gets the same share of the score."""
-
-    def explain(x: jax.Array, k: jax.Array) -> jax.Array:
-        return jnp.full_like(x, f(x, k) / x.size)
-
-    return explain
-
-
 def test_guided_backprop_hardly_depends_on_the_layers_on_top() -> None:
     """Adebayo et al. 2018, arXiv:1810.03292: the gradient passes, guided backpropagation fails."""
     methods = {
@@ -126,7 +117,7 @@ def test_a_uniform_explanation_is_unmasked_by_pixel_flipping_alone() -> None:
     """Montavon et al. 2018: it is conserving and continuous, and says nothing."""
     params, _ = trained()
     f = functools.partial(score, params)
-    methods = {"uniform": uniform_share(f), "input_x_grad": jaxplain.input_x_grad(f)}
+    methods = {"uniform": evaluate.uniform(f), "input_x_grad": jaxplain.input_x_grad(f)}
 
     kept = of_digits(evaluate.conservation(f, methods))
     np.testing.assert_allclose(kept["uniform"].total, 1, rtol=1e-12)
@@ -146,7 +137,7 @@ def test_a_uniform_explanation_is_unmasked_by_pixel_flipping_alone() -> None:
     change = of_digits(lambda x, k: moved(x.reshape(8, 8, 1), k))
     assert change["uniform"].mean() < 0.5 * change["input_x_grad"].mean()
 
-    invariant = evaluate.input_invariance(uniform_share, f)
+    invariant = evaluate.input_invariance(evaluate.uniform, f)
     assert np.all(of_digits(invariant).relative < 1e-9)
 
     found = of_digits(evaluate.abpc(f, methods))
