@@ -218,7 +218,7 @@ def flip(
     `value` is the score of what is kept, if nothing else takes its place than the baseline.
     """
     game = subject.game
-    # Of each element: looking a mask up for each of them would cost more than the choice, each time.
+    # Of each element, once: to look a mask up costs more than to make it.
     places = game.features.of_elements(ranks(ORDERS[order] * subject.relevance))
     counts = steps(game.count) if callable(steps) else removed(game.count, steps)
     of_kept = remaining(game, None, None) if value is None else value
