@@ -14,6 +14,7 @@ import jax
 
 from . import (
     adaptive,
+    comparison,
     deeplift,
     deeplift_wrong,
     integrated_grad,
@@ -21,6 +22,7 @@ from . import (
     lime,
     maximize,
     memory,
+    metrics,
     occlusion,
     overhead,
     per_call,
@@ -50,6 +52,8 @@ TOPICS: tuple[Topic, ...] = tuple(
         occlusion,
         shapley,
         maximize,
+        metrics,
+        comparison,
         compile_time,
     )
 )

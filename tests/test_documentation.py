@@ -25,6 +25,7 @@ PAGES = [*sorted(DOCS.glob("*.md")), ROOT / "README.md"]
 MODULES = (
     "jaxplain",
     "jaxplain.baselines",
+    "jaxplain.evaluate",
     "jaxplain.features",
     "jaxplain.flax",
     "jaxplain.parametrizations",

@@ -16,29 +16,15 @@ from .._errors import check_choice, check_count
 from .._keys import checked_key
 from .._progress import bar
 from .._types import Attribution, Model, PyTree
+from ._controls import default_controls
 from ._dataset import as_number, call, checked_examples, key_of, rows_of
 from ._finished import Finished
 from ._report import Report, defined
 from ._selection import BETTER
 from ._statistics import summarize
+from ._ways import known_way
 
 Metric = Callable[[Model, dict[str, Attribution]], Callable[..., Any]]
-
-HIGHER = (
-    "abpc, insertion, region_perturbation, irof, faithfulness_correlation, faithfulness_estimate, "
-    "sensitivity_n, monotonicity, monotonicity_correlation, comprehensiveness, sparseness, "
-    "pointing_game, relevance_mass_accuracy, relevance_rank_accuracy, top_k_intersection, "
-    "localization_auc, attribution_localization, focus"
-)
-LOWER = (
-    "pixel_flipping, road, deletion, selectivity, infidelity, sufficiency, max_sensitivity, "
-    "avg_sensitivity, local_lipschitz, continuity, relative_input_stability, "
-    "relative_output_stability, relative_representation_stability, complexity, "
-    "effective_complexity, sensitivity_a, non_sensitivity, random_logit, class_sensitivity"
-)
-KNOWN = dict.fromkeys(HIGHER.split(", "), "higher") | dict.fromkeys(LOWER.split(", "), "lower")
-"""Which way is better, for metrics of this package; with `order="lerf"` it is the other."""
-
 UNDEFINED = ("raise", "skip")
 
 
@@ -73,8 +59,9 @@ def benchmark(
             memory of the host but for one batch.
         *args: further arguments of `f`, one for each example, as with `jax.vmap`.
         key: a random key: same key, same numbers, whatever the batch. All metrics get the same.
-        controls: explanations that know nothing of the model, by name; None for `uniform` and
-            `random`. They stand in the report as the methods do.
+        controls: explanations that know nothing of the model, by name. They stand in the report as
+            the methods do. None for `uniform`, `random`, and for pictures `edges`: where an example
+            is one array of three axes, the last or the first of which has 1, 3 or 4 channels.
         better: for metrics by name, whether `"higher"` or `"lower"` is better. Those of this
             package are known; without it your own have no rank.
         data: for metrics by name, what their calls need beside, one for each example:
@@ -121,12 +108,15 @@ def benchmark(
         neural network explanations and beyond, arXiv:2202.06861. Adebayo et al. 2018, Sanity checks
         for saliency maps, arXiv:1810.03292, on why controls belong in every report.
     """
-    together = _together(f, methods, controls)
+    _check_kinds(methods, metrics, controls)
     _check_names(metrics, better, data)
     check_choice("undefined", undefined, UNDEFINED)
     given = {name: dict((data or {}).get(name, {})) for name in metrics}
     count = checked_examples(xs, args, {k: v for part in given.values() for k, v in part.items()})
+    if count < 2:
+        raise ValueError("benchmark got one example, of whose mean nothing is known: give two.")
     check_count("batch", count if batch is None else batch)
+    together = _together(f, methods, controls, xs)
     measure, draw = jax.random.split(checked_key(key, "benchmark"))
 
     values = np.zeros((len(metrics), len(together), count), jnp.result_type(float))
@@ -154,7 +144,7 @@ def benchmark(
         name: summarize(defined(found).T, key=draw, level=level, resamples=resamples)
         for name, found in named.items()
     }
-    ways = {name: (better or {}).get(name, _known_way(m)) for name, m in metrics.items()}
+    ways = {name: (better or {}).get(name, known_way(m)) for name, m in metrics.items()}
     controlled = tuple(name for name in together if name not in methods)
     return Report(tuple(methods), controlled, named, summaries, ways, level)
 
@@ -201,21 +191,35 @@ def _compiled(
 
 
 def _together(
-    f: Model, methods: Mapping[str, Attribution], controls: Mapping[str, Attribution] | None
+    f: Model,
+    methods: Mapping[str, Attribution],
+    controls: Mapping[str, Attribution] | None,
+    xs: PyTree,
 ) -> dict[str, Attribution]:
     """The methods, and the controls after them."""
     if controls is None:
-        from . import _controls
-
-        controls = {"uniform": _controls.uniform(f), "random": _controls.random(f)}
+        controls = default_controls(f, rows_of(xs, 0))
     if not methods or not controls:
         raise ValueError(
             f"benchmark got {len(methods)} methods and {len(controls)} controls: it needs at least "
-            "one of each. Leave controls=None for uniform and random explanations."
+            "one of each. With controls=None there are uniform and random explanations."
         )
     if both := set(methods) & set(controls):
         raise ValueError(f"{', '.join(sorted(both))} is a method and a control: rename one.")
     return {**methods, **controls}
+
+
+def _check_kinds(methods: Any, metrics: Any, controls: Any) -> None:
+    """Raise unless all come by name, and metrics are still to be made."""
+    for option, given in (("methods", methods), ("metrics", metrics), ("controls", controls or {})):
+        if not isinstance(given, Mapping):
+            raise TypeError(f"{option} is a {type(given).__name__}: give a dictionary, by name.")
+    for name, metric in metrics.items():
+        if not callable(metric) or hasattr(metric, "__takes_baseline__"):
+            raise TypeError(
+                f"metrics[{name!r}] is {name_of(metric)}: give a function (f, attributions) that "
+                "makes a metric: evaluate.abpc, or functools.partial(evaluate.abpc, steps=20)."
+            )
 
 
 def _check_names(
@@ -230,14 +234,6 @@ def _check_names(
             check_choice(f"{option}: metric", name, metrics)
     for name, way in (better or {}).items():
         check_choice(f"better[{name!r}]", way, BETTER)
-
-
-def _known_way(metric: Metric) -> str | None:
-    """Which way is better, if the metric is one of this package."""
-    way = KNOWN.get(name_of(metric))
-    if way is None or getattr(metric, "keywords", {}).get("order") != "lerf":
-        return way
-    return BETTER[1 - BETTER.index(way)]
 
 
 def _check_finite(

@@ -133,18 +133,22 @@ def class_sensitivity(
         Sixt et al. 2020, When explanations lie: why many modified BP attributions fail,
         arXiv:1912.09818.
     """
-    compare = similarity_of(similarity, absolute=absolute)
+    alike = similarity_of(similarity, absolute=absolute)
     check_chunk(chunk)
     numbers = _numbers(classes)
     pairs = np.triu_indices(len(numbers), 1)
 
     def measure(score: Score, explain: Explain, k: PyTree, key: Any) -> jax.Array:
         del score, key
-        found = stack(explain, jnp.asarray(numbers, k.dtype), chunk=chunk)
+
+        def prepared(k: jax.Array) -> jax.Array:
+            return alike.prepare(explain(k))
+
+        found = stack(prepared, jnp.asarray(numbers, k.dtype), chunk=chunk)
 
         def similarity(pair: tuple[jax.Array, jax.Array]) -> jax.Array:
-            left, right = (jax.tree.map(lambda leaf, i=i: leaf[i], found) for i in pair)
-            return compare(left, right)
+            left, right = pair
+            return alike.compare(found[left], found[right])
 
         return jnp.mean(stack(similarity, tuple(map(jnp.asarray, pairs)), chunk=chunk))
 

@@ -12,7 +12,8 @@ import jax.numpy as jnp
 from .._tree import widen
 from .._types import Argnums, Model
 from ..perturb._features import Partition
-from ._gap import Gap, ratio
+from ._gap import Gap
+from ._norms import ratio
 from ._subjects import Attributions, Call, Subject
 
 

@@ -17,7 +17,7 @@ from .._tree import widen
 from .._types import Argnums, Chunk, Model, PyTree, Scalar
 from ..perturb._features import Partition
 from ._flipping import ranks, removed
-from ._norms import ratio
+from ._norms import ratio, unless_nan
 from ._subjects import Attributions, Call, Subject
 
 
@@ -170,8 +170,8 @@ def effective_complexity(
 
     Returns:
         A function with the arguments of `f`, `baseline=` (zeros by default; without `references`
-        only), `groups=` and `key=` as for `sparseness`, that returns an integer, or a dictionary of
-        them.
+        only), `groups=` and `key=` as for `sparseness`, that returns a whole number as a float, or
+        a dictionary of them.
 
     Raises:
         ValueError: as for `sparseness`.
@@ -203,7 +203,8 @@ def effective_complexity(
         kept = removed(subject.game.count, steps)
         lost = _losses(subject, kept, references, chunk)
         enough = lost <= jnp.asarray(tolerance, lost.dtype)
-        return jnp.asarray(kept)[jnp.argmax(enough.at[-1].set(True))]
+        least = jnp.asarray(kept, lost.dtype)[jnp.argmax(enough.at[-1].set(True))]
+        return unless_nan(least, lost)
 
     return call.metric(f, attribution, measure, name="effective_complexity")
 

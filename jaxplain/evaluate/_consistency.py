@@ -13,9 +13,9 @@ from jax.flatten_util import ravel_pytree
 
 from .._batch import stack
 from .._errors import check_chunk, check_count
-from .._tree import describe
+from .._tree import describe, first_nonfinite
 from .._types import Chunk, PyTree
-from ._norms import ratio
+from ._norms import ratio, unless_nan
 
 Discretize = Callable[[jax.Array], Any]
 
@@ -112,7 +112,8 @@ def consistency(
 
     agreeing, partners = stack(of_example, examples, chunk=chunk)
     dtype = jnp.result_type(float)
-    return Consistency(ratio(agreeing.astype(dtype), partners), partners)
+    shares = ratio(agreeing.astype(dtype), partners)
+    return Consistency(unless_nan(shares, *jax.tree.leaves(explanations)), partners)
 
 
 def _top_signs(top: int) -> Discretize:
@@ -132,6 +133,8 @@ def _check_examples(explanations: PyTree, labels: jax.Array) -> None:
     if not jnp.issubdtype(labels.dtype, jnp.integer):
         raise TypeError(f"labels have dtype {labels.dtype}: give the predicted classes, integers.")
     sizes = {np.shape(leaf)[:1] for leaf in jax.tree.leaves(explanations)}
+    if (where := first_nonfinite(explanations, "explanations")) is not None:
+        raise ValueError(f"{where}: explanations that are not finite have no top features.")
     if labels.ndim != 1 or sizes != {labels.shape}:
         raise ValueError(
             f"There are {describe(explanations, 'explanations')}, and labels of shape "

@@ -13,38 +13,50 @@ from .._keys import checked_key, normal_like
 from .._tree import cast_like, path_name, widen
 from .._types import Argnums, Attribution, Model, PyTree
 
+CHANNELS = (1, 3, 4)
+"""How many a picture has: grey, colours, colours with opacity."""
+
 
 def uniform(f: Model, *, argnums: Argnums = 0) -> Attribution:
-    r"""The same relevance for every element: a control for metrics.
+    r"""The same relevance for every element, that of the score: a control for metrics.
 
-    $A_i = 1$.
+    $A_i = f(x) / d$ for each of the $d$ elements of $x$, so that the score is conserved.
 
     Args:
-        f: the model, `f(x, *args) -> scalar` of one example; it is not called.
+        f: the model, `f(x, *args) -> scalar` of one example.
         argnums: as for `pixel_flipping`.
 
     Returns:
-        An attribution: a function with the arguments of `f` that returns a pytree like `x`.
+        An attribution: a function with the arguments of `f` that returns a pytree like `x`,
+        floating also for token ids.
 
     Raises:
-        TypeError: when called, `x` is not floating.
+        TypeError: when called, if `f` is not scalar.
 
     Example:
         >>> import jax.numpy as jnp
         >>> from jaxplain import evaluate
-        >>> evaluate.uniform(lambda x: jnp.sum(x))(jnp.arange(3.0))
-        Array([1., 1., 1.], dtype=float32)
+        >>> f = lambda x: jnp.sum(x**2)
+        >>> evaluate.uniform(f)(jnp.arange(3.0))
+        Array([1.6666666, 1.6666666, 1.6666666], dtype=float32)
+        >>> float(evaluate.conservation(f, evaluate.uniform(f))(jnp.arange(3.0)).total)
+        1.0
 
     Notes:
-        Metrics of order put equal elements in the order of the array: a picture is taken away from
-        its upper left corner on. `random` has no such order.
+        It changes with the input as the score does, and is zero or negative where that is. Metrics
+        of order put equal elements in the order of the array: a picture is taken away from its
+        upper left corner on. `random` has no such order.
 
     References:
-        Adebayo et al. 2018, Sanity checks for saliency maps, arXiv:1810.03292, on controls.
+        Montavon et al. 2018, Methods for interpreting and understanding deep neural networks,
+        arXiv:1706.07979, on explanations that conserve the score and say nothing. Adebayo et al.
+        2018, Sanity checks for saliency maps, arXiv:1810.03292, on controls.
     """
 
     def explain(*args: Any, **kwargs: Any) -> PyTree:
-        return jax.tree.map(jnp.ones_like, bind(f, args, kwargs, argnums)[1])
+        score, x = bind(f, args, kwargs, argnums, floating=False)
+        share = widen(score(x)) / sum(leaf.size for leaf in jax.tree.leaves(x))
+        return jax.tree.map(lambda leaf: jnp.full(leaf.shape, share, leaf.dtype), _floating(x))
 
     return named(explain, "uniform", f)
 
@@ -60,10 +72,10 @@ def random(f: Model, *, argnums: Argnums = 0) -> Attribution:
 
     Returns:
         An attribution: a function with the arguments of `f`, and `key=`, that returns a pytree like
-        `x`.
+        `x`, floating also for token ids.
 
     Raises:
-        TypeError: when called, without a key, or `x` is not floating.
+        TypeError: when called, without a key.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -84,7 +96,8 @@ def random(f: Model, *, argnums: Argnums = 0) -> Attribution:
     """
 
     def explain(*args: Any, key: Any = None, **kwargs: Any) -> PyTree:
-        return normal_like(checked_key(key, "random"), bind(f, args, kwargs, argnums)[1])
+        x = bind(f, args, kwargs, argnums, floating=False)[1]
+        return normal_like(checked_key(key, "random"), _floating(x))
 
     return named(explain, "random", f, random=True)
 
@@ -135,6 +148,36 @@ def edges(f: Model, *, axes: tuple[int, ...] = (0, 1), argnums: Argnums = 0) -> 
         return jnp.where(nonzero, jnp.sqrt(jnp.where(nonzero, square, 1)), 0)
 
     return named(explain, "edges", f)
+
+
+def default_controls(f: Model, x: PyTree) -> dict[str, Attribution]:
+    """The controls of a benchmark for inputs like `x`; edges if it is a picture."""
+    controls = {"uniform": uniform(f), "random": random(f)}
+    axes = _spatial_axes(x)
+    return controls if axes is None else {**controls, "edges": edges(f, axes=axes)}
+
+
+def _spatial_axes(x: PyTree) -> tuple[int, int] | None:
+    """Height and width, if `x` is a picture: one floating array with an axis of channels."""
+    leaves = jax.tree.leaves(x)
+    if len(leaves) != 1 or not jnp.issubdtype(leaves[0].dtype, jnp.floating):
+        return None
+    shape = leaves[0].shape
+    if len(shape) != 3:
+        return None
+    if shape[-1] in CHANNELS:
+        return 0, 1
+    return (1, 2) if shape[0] in CHANNELS else None
+
+
+def _floating(x: PyTree) -> PyTree:
+    """`x`, with numbers that have a relevance in the place of token ids."""
+
+    def of_leaf(leaf: jax.Array) -> jax.Array:
+        real = jnp.issubdtype(leaf.dtype, jnp.floating)
+        return leaf if real else jnp.zeros(leaf.shape, jnp.result_type(float))
+
+    return jax.tree.map(of_leaf, x)
 
 
 def _slope(leaf: jax.Array, along: int, spatial: list[int]) -> jax.Array:

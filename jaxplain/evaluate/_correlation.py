@@ -38,12 +38,25 @@ CORRELATIONS: Mapping[str, Correlation] = MappingProxyType(
 
 def mean_ranks(values: jax.Array) -> jax.Array:
     """The place of each value in ascending order, from 0; the mean place for equal ones."""
-    ordered = jnp.sort(values)
+    numbers = _in_order(values)
+    ordered = jnp.sort(numbers)
     # NaN has no place: as a difference of counts it would get one.
-    below = jnp.searchsorted(ordered, values, side="left")
-    up_to = jnp.searchsorted(ordered, values, side="right")
+    below = jnp.searchsorted(ordered, numbers, side="left")
+    up_to = jnp.searchsorted(ordered, numbers, side="right")
     places = (below + up_to - 1).astype(wide(values.dtype)) / 2
     return jnp.where(jnp.isnan(values), jnp.nan, places)
+
+
+def _in_order(values: jax.Array) -> jax.Array:
+    """Whole numbers in the order of floating ones, by their bits: far cheaper to sort."""
+    if not jnp.issubdtype(values.dtype, jnp.floating):
+        return values
+    values = jnp.where(values == 0, 0, values)  # -0 and 0 are equal
+    width = values.dtype.itemsize * 8
+    bits = jax.lax.bitcast_convert_type(values, f"int{width}")
+    # Of negative numbers larger bits are smaller numbers: all of them but the sign are turned.
+    turned = bits ^ jnp.asarray(2 ** (width - 1) - 1, bits.dtype)
+    return jnp.where(bits < 0, turned, bits)
 
 
 def widest(*arrays: jax.Array) -> Any:

@@ -31,7 +31,9 @@ class Curve:
 
     @property
     def area(self) -> jax.Array:
-        """The integral by the trapezoidal rule: the mean score if the shares go from 0 to 1."""
-        widths = jnp.diff(self.shares, axis=-1)
+        """The mean of the score over the shares, by the trapezoidal rule, whatever they span."""
+        widths = jnp.diff(self.shares, axis=-1).astype(self.scores.dtype)
         middles = (self.scores[..., 1:] + self.scores[..., :-1]) / 2
-        return jnp.sum(widths.astype(middles.dtype) * middles, axis=-1)
+        span = jnp.sum(widths, axis=-1)
+        mean = jnp.sum(widths * middles, axis=-1) / jnp.where(span == 0, 1, span)
+        return jnp.where(span == 0, jnp.mean(self.scores, axis=-1), mean)

@@ -17,7 +17,7 @@ from .._tree import widen
 from .._types import Argnums, Chunk, Model, PyTree, Scalar
 from ..perturb._features import Partition
 from ..perturb._game import Game
-from ._gap import ratio
+from ._norms import ratio, unless_nan
 from ._subjects import Attributions, Call, Explain, Subject, methods_of, of_methods, relevance_of
 
 
@@ -98,7 +98,8 @@ def sensitivity_a(
             change, relevance = stack(alone, jnp.arange(game.count), chunk=chunk)
             counts = jnp.abs(change) > tolerance
             missed = counts & (jnp.abs(relevance) <= tolerance)
-            return ratio(_number(missed, change), _number(counts, change))
+            share = ratio(_number(missed, change), _number(counts, change))
+            return unless_nan(share, change, relevance)
 
         asked = of_methods(f, attribution, measure, name="sensitivity_a", argnums=argnums)
         return asked(*args, **kwargs)
@@ -172,7 +173,8 @@ def non_sensitivity(
         without = game.values(lambda number: numbers != number, numbers, chunk=chunk)
         no_effect = jnp.abs(without - score) <= tolerance
         no_relevance = jnp.abs(subject.relevance) <= tolerance
-        return _number((no_effect ^ no_relevance) & _moved(game), score)
+        found = _number((no_effect ^ no_relevance) & _moved(game), score)
+        return unless_nan(found, without, score)
 
     return call.metric(f, attribution, measure, name="non_sensitivity")
 

@@ -11,8 +11,8 @@ import jax.numpy as jnp
 from .._errors import check_choice, check_count
 from .._tree import widen
 from .._types import PyTree
-from ._gap import ratio
 from ._makers import Explained, Makers, of_makers
+from ._norms import ratio, unless_nan
 from ._random_parameters import DRAWS, Plan
 from ._similarity import vector
 
@@ -86,4 +86,6 @@ def histogram_entropy(values: jax.Array, bins: int) -> jax.Array:
     width = jnp.where(high > low, high - low, 1)
     places = jnp.clip(jnp.floor((values - low) / width * bins), 0, bins - 1).astype(jnp.int32)
     shares = jnp.zeros(bins, values.dtype).at[places].add(1) / values.size
-    return -jnp.sum(jnp.where(shares > 0, shares * jnp.log(jnp.where(shares > 0, shares, 1)), 0))
+    found = -jnp.sum(jnp.where(shares > 0, shares * jnp.log(jnp.where(shares > 0, shares, 1)), 0))
+    # Neither NaN nor infinity has a bin: what is left of them here is NaN.
+    return unless_nan(found, high - low)

@@ -211,20 +211,21 @@ def flip(
     steps: int | Counts | None,
     chunk: Chunk,
     *,
-    value: Callable[[jax.Array], jax.Array] | None = None,
+    value: Callable[[PyTree], jax.Array] | None = None,
     insert: bool = False,
 ) -> Curve:
     """The curve of one order. With `insert`, nothing is there at first, and features come.
 
-    `value` is the score of the features that a mask keeps, if it is not the game's own.
+    `value` is the score of what is kept, if nothing else takes its place than the baseline.
     """
     game = subject.game
-    places = ranks(ORDERS[order] * subject.relevance)
+    # Of each element, once: to look a mask up costs more than to make it.
+    places = game.features.of_elements(ranks(ORDERS[order] * subject.relevance))
     counts = steps(game.count) if callable(steps) else removed(game.count, steps)
-    of_mask = game.value if value is None else value
+    of_kept = remaining(game, None, None) if value is None else value
 
     def score(count: jax.Array) -> jax.Array:
-        return of_mask(places < count if insert else places >= count)
+        return of_kept(jax.tree.map(lambda at: at < count if insert else at >= count, places))
 
     scores: jax.Array = stack(score, jnp.asarray(counts), chunk=chunk)
     return Curve(jnp.asarray(counts / game.count, scores.dtype), scores)

@@ -14,7 +14,13 @@ from ._mass import MASS_SIGNS, mass_inside
 from ._subjects import Attributions
 
 
-def focus(f: Model, attribution: Attributions, *, argnums: Argnums = 0) -> Callable[..., Any]:
+def focus(
+    f: Model,
+    attribution: Attributions,
+    *,
+    along: int | tuple[int, ...] | None = None,
+    argnums: Argnums = 0,
+) -> Callable[..., Any]:
     r"""The share of the positive relevance that lies in the quadrants of the explained class.
 
     $\sum_{i \in Q} R^+_i / \sum_i R^+_i$ for a mosaic of four pictures, $Q$ those of the class that
@@ -23,6 +29,8 @@ def focus(f: Model, attribution: Attributions, *, argnums: Argnums = 0) -> Calla
     Args:
         f: the model, `f(x, *args) -> scalar` of one mosaic. It is not evaluated.
         attribution: a function with the arguments of `f`, or a dictionary of several.
+        along: the axes whose positions have the relevance: `along=(0, 1)` sums over channels first,
+            as maps without channels need, those of Grad-CAM for instance; None for each element.
         argnums: the argument that was explained.
 
     Returns:
@@ -49,7 +57,7 @@ def focus(f: Model, attribution: Attributions, *, argnums: Argnums = 0) -> Calla
     References:
         Arias-Duart et al. 2022, Focus! Rating XAI methods and finding biases, arXiv:2109.15035.
     """
-    located = Located.checked("positive", MASS_SIGNS, None, None, None, argnums)
+    located = Located.checked("positive", MASS_SIGNS, None, along, None, argnums)
     return located.metric(f, attribution, mass_inside, "focus")
 
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from .._tree import same_tree
 from .._types import PyTree
-from ._norms import distance, norm
+from ._norms import distance, norm, ratio
 
 
 @jax.tree_util.register_dataclass
@@ -44,11 +44,3 @@ def gap(left: PyTree, right: PyTree) -> Gap:
         )
     apart = distance(left, right)
     return Gap(apart, ratio(apart, jnp.maximum(norm(left), norm(right))))
-
-
-def ratio(numerator: jax.Array, denominator: jax.Array) -> jax.Array:
-    """The quotient, with 0/0 = 0, also in derivatives; another number over 0 is infinite."""
-    defined = denominator != 0
-    quotient = numerator / jnp.where(defined, denominator, 1)
-    undefined = jnp.where(numerator == 0, 0, jnp.copysign(jnp.inf, numerator))
-    return jnp.where(defined, quotient, undefined)

@@ -109,8 +109,10 @@ def infidelity(
         def at(number: jax.Array) -> tuple[jax.Array, jax.Array]:
             drawn = perturb(jax.random.fold_in(key, number), x, game.baseline)
             removed = like_input(drawn, x, "perturbation")
-            drop = whole - widen(game.score(subtract(x, removed)))
-            weights = flat(removed)
+            rest = subtract(x, removed)
+            drop = whole - widen(game.score(rest))
+            # What is really gone: few digits, as those of bfloat16, lose a part of what was drawn.
+            weights = flat(subtract(x, rest))
             if contributions:
                 weights = quotient(weights, distance, 0)
             dtype = widest(weights, subject.relevance)

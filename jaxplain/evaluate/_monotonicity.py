@@ -19,6 +19,7 @@ from ..perturb._game import Game
 from ._correlation import CORRELATIONS
 from ._drawn import like_input, refusing
 from ._flipping import flip
+from ._norms import unless_nan
 from ._subjects import Attributions, Call, Subject
 
 Draw = Callable[[jax.Array, PyTree], PyTree]
@@ -85,7 +86,8 @@ def monotonicity(
     def measure(subject: Subject, key: Any) -> jax.Array:
         del key
         scores = flip(subject, "morf", steps, chunk).scores
-        return jnp.mean(scores[1:] <= scores[:-1], dtype=scores.dtype)
+        share = jnp.mean(scores[1:] <= scores[:-1], dtype=scores.dtype)
+        return unless_nan(share, scores)
 
     return call.metric(f, attribution, measure, name="monotonicity")
 

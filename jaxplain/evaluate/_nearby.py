@@ -47,13 +47,29 @@ class Nearby:
         return jax.tree.map(lambda x, n: x + jnp.asarray(self.radius, x.dtype) * n, x, noise)
 
     def values(self, measure: Callable[[PyTree], PyTree], x: PyTree, key: jax.Array) -> PyTree:
-        """`measure` of each sample, stacked; at most `chunk` of them live at once."""
+        """`measure` of each sample, stacked; at most `chunk` of them live at once.
+
+        NaN if no sample moved, for a radius below the last digit of the input.
+        """
         x = checked_input(x)
 
-        def of_sample(number: jax.Array) -> PyTree:
-            return measure(self.point(x, key, number))
+        def of_sample(number: jax.Array) -> tuple[PyTree, jax.Array]:
+            point = self.point(x, key, number)
+            return measure(point), _differ(point, x)
 
-        return stack(of_sample, jnp.arange(self.samples), chunk=self.chunk)
+        found, moved = stack(of_sample, jnp.arange(self.samples), chunk=self.chunk)
+        return jax.tree.map(lambda part: _unless_stuck(part, jnp.any(moved)), found)
+
+
+def _differ(left: PyTree, right: PyTree) -> jax.Array:
+    """Whether any element of two pytrees differs."""
+    leaves = jax.tree.leaves(jax.tree.map(lambda a, b: jnp.any(a != b), left, right))
+    return jnp.any(jnp.stack(leaves))
+
+
+def _unless_stuck(values: jax.Array, moved: jax.Array) -> jax.Array:
+    floating = jnp.issubdtype(values.dtype, jnp.floating)
+    return jnp.where(moved, values, jnp.nan) if floating else values
 
 
 def _uniform_like(key: jax.Array, x: PyTree) -> PyTree:

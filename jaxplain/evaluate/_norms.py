@@ -1,4 +1,4 @@
-"""Lengths of pytrees, and quotients of them."""
+"""Lengths of pytrees, quotients of them, and numbers that are not known."""
 
 from __future__ import annotations
 
@@ -32,6 +32,16 @@ def manhattan(left: PyTree, right: PyTree) -> jax.Array:
 
 
 def ratio(above: jax.Array, below: jax.Array) -> jax.Array:
-    """The quotient, 0 where it would be 0 / 0; NaN stays NaN."""
+    """The quotient, with 0/0 = 0, also in derivatives; another number over 0 is infinite."""
     below = below.astype(above.dtype)
-    return jnp.where(below == 0, above * 0, above / jnp.where(below == 0, 1, below))
+    defined = below != 0
+    quotient = above / jnp.where(defined, below, 1)
+    # NaN times infinity stays NaN; the product would have a derivative of that kind.
+    infinite = jax.lax.stop_gradient(above) * jnp.inf
+    return jnp.where(defined, quotient, jnp.where(above == 0, 0, infinite))
+
+
+def unless_nan(value: jax.Array, *seen: jax.Array) -> jax.Array:
+    """`value`, or NaN if what it comes from has one: orders and comparisons would hide it."""
+    unknown = jnp.any(jnp.stack([jnp.any(jnp.isnan(part)) for part in seen]))
+    return jnp.where(unknown, jnp.nan, value)

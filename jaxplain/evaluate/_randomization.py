@@ -106,7 +106,7 @@ def parameter_randomization(
     References:
         Adebayo et al. 2018, Sanity checks for saliency maps, arXiv:1810.03292.
     """
-    compare = similarity_of(similarity, absolute=absolute)
+    alike = similarity_of(similarity, absolute=absolute)
     check_choice("order", order, ORDERS)
     check_choice("draw", draw, DRAWS)
     check_chunk(chunk)
@@ -114,10 +114,11 @@ def parameter_randomization(
     names, steps = plan.steps(order)
 
     def measure(explain: Explained, new: PyTree) -> Randomization:
-        original = explain(params)
+        original = alike.prepare(explain(params))
 
         def similar(randomized: jax.Array) -> jax.Array:
-            return compare(original, explain(plan.mixed(params, new, randomized)))
+            other = alike.prepare(explain(plan.mixed(params, new, randomized)))
+            return alike.compare(original, other)
 
         return Randomization(stack(similar, jnp.asarray(steps), chunk=chunk), names)
 

@@ -160,24 +160,40 @@ def check_removal(removal: Any) -> None:
             f"removal={removal!r} is not an operator removal(x, kept) -> x: give one, such as "
             "evaluate.blur_removal(), or None for the baseline of the call."
         )
+    if removal is not None and not _takes_two(removal):
+        raise TypeError(
+            f"{name_of(removal)} does not take (x, kept), as an operator does. If it makes one, "
+            f"call it: removal={name_of(removal)}()."
+        )
+
+
+def _takes_two(removal: Removal) -> bool:
+    try:
+        signature = inspect.signature(removal)
+    except (TypeError, ValueError):  # some callables have no signature
+        return True
+    key = {"key": None} if "key" in signature.parameters else {}
+    bound = getattr(removal, "keywords", {})
+    try:
+        signature.bind(None, None, **{name: key[name] for name in key if name not in bound})
+    except TypeError:
+        return False
+    return True
 
 
 def remaining(
     game: Game, removal: Removal | None, key: jax.Array | None
-) -> Callable[[jax.Array], jax.Array]:
-    """The score as a function of the mask of the features that stay.
+) -> Callable[[PyTree], jax.Array]:
+    """The score as a function of which elements stay: truth values that broadcast to the input.
 
-    All masks get the same key: then two inputs differ in what is gone, and in nothing else.
+    All of them get the same key: then two inputs differ in what is gone, and in nothing else.
     """
     if removal is None:
-        return game.value
+        return lambda kept: widen(game.score(choose(kept, game.x, game.baseline)))
     options = {"key": jax.random.split(key)[1]} if is_random(removal) and key is not None else {}
 
-    def value(mask: jax.Array) -> jax.Array:
-        labels = game.features.labels
-        everything = jax.tree.map(lambda label: jnp.ones(jnp.shape(label), bool), labels)
-        nothing = jax.tree.map(jnp.zeros_like, everything)
-        changed = removal(game.x, game.features.restrict(everything, nothing, mask), **options)
+    def value(kept: PyTree) -> jax.Array:
+        changed = removal(game.x, kept, **options)
         score: jax.Array = widen(game.score(_checked(changed, game.x, removal)))
         return score
 

@@ -69,9 +69,9 @@ def road(
 
     Notes:
         The noise is the same for all percentages and attributions. Percentages are rounded to whole
-        numbers of pixels, and `.shares` say what is gone; `.area` runs from the first to the last
-        of them only: `.scores.mean()` compares explanations. Each point of the curve costs a solve
-        of linear equations, some twenty steps of conjugate gradients, beside the evaluation of `f`.
+        numbers of pixels, and `.shares` say what is gone; `.area` is the mean from the first to the
+        last of them. Each point of the curve costs a solve of linear equations, some twenty steps
+        of conjugate gradients, beside the evaluation of `f`.
 
     References:
         Rong et al. 2022, A consistent and efficient evaluation strategy for attribution methods,

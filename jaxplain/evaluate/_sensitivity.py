@@ -64,9 +64,10 @@ def max_sensitivity(
 
     Notes:
         A constant explanation has no sensitivity: a good number says nothing of how right an
-        explanation is. One that is zero everywhere has no norm to divide by, and its change is
-        taken as it is. A random attribution gets the same key at all inputs, so its own noise does
-        not count.
+        explanation is. One that is zero everywhere has an infinite sensitivity, or none if it stays
+        zero nearby. A random attribution gets the same key at all inputs, so its own noise does not
+        count. NaN if the inputs do not move at all: in bfloat16 a small `radius` may be less than
+        their last digit.
 
     References:
         Yeh et al. 2019, On the (in)fidelity and sensitivity of explanations, arXiv:1901.09392.
@@ -210,5 +211,4 @@ def _changes(
     changes: jax.Array = near.values(lambda y: distance(explanation(explain, y), here), x, key)
     if not relative:
         return changes
-    size = norm(here)
-    return changes / jnp.where(size == 0, 1, size)
+    return ratio(changes, norm(here))

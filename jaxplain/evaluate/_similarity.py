@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import jax
@@ -11,27 +12,37 @@ import numpy as np
 from .._errors import check_choice
 from .._tree import describe, widen
 from .._types import PyTree
-from ._correlation import pearson, spearman
-from ._gap import ratio
-from ._norms import norm
-
-Similarity = Callable[[PyTree, PyTree], jax.Array]
+from ._correlation import mean_ranks, pearson
+from ._norms import norm, ratio
 
 WINDOW = 7
 """The side of the squares that structural similarity looks at."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Similarity:
+    """How alike two explanations are: what is made of each of them, and of both.
+
+    Where one is compared with many, its own part is done once.
+    """
+
+    prepare: Callable[[PyTree], jax.Array]
+    compare: Callable[[jax.Array, jax.Array], jax.Array]
+
+    def __call__(self, left: PyTree, right: PyTree) -> jax.Array:
+        """The similarity of two pytrees of arrays."""
+        return self.compare(self.prepare(left), self.prepare(right))
+
+
 def similarity_of(name: str, *, absolute: bool) -> Similarity:
     """The similarity of two pytrees of arrays, of their magnitudes if `absolute`."""
     check_choice("similarity", name, _SIMILARITIES)
-    compare = _SIMILARITIES[name]
+    similarity = _SIMILARITIES[name]
 
-    def similarity(left: PyTree, right: PyTree) -> jax.Array:
-        if absolute:
-            left, right = (jax.tree.map(jnp.abs, tree) for tree in (left, right))
-        return compare(widen(left), widen(right))
+    def prepare(tree: PyTree) -> jax.Array:
+        return similarity.prepare(widen(jax.tree.map(jnp.abs, tree) if absolute else tree))
 
-    return similarity
+    return dataclasses.replace(similarity, prepare=prepare)
 
 
 def vector(tree: PyTree) -> jax.Array:
@@ -39,17 +50,16 @@ def vector(tree: PyTree) -> jax.Array:
     return jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(tree)])
 
 
-def _cosine(left: PyTree, right: PyTree) -> jax.Array:
-    product = jnp.vdot(vector(left), vector(right))
-    return ratio(product, norm(left) * norm(right))
+def _direction(tree: PyTree) -> jax.Array:
+    """The vector of length 1: a product of small numbers would be none."""
+    return ratio(vector(tree), norm(tree))
 
 
-def _ssim(left: PyTree, right: PyTree) -> jax.Array:
+def _ssim(first: jax.Array, second: jax.Array) -> jax.Array:
     """Structural similarity (Wang et al. 2004) with square windows that lie in the picture.
 
     The range of values is that of both pictures together; channels are averaged.
     """
-    first, second = _picture(left), _picture(right)
     both = jnp.stack([first, second])
     spread = jnp.max(both) - jnp.min(both)
     spread = jnp.where(spread > 0, spread, 1)  # of two equal constants: they are alike
@@ -91,8 +101,8 @@ def _windows(picture: jax.Array) -> jax.Array:
 
 
 _SIMILARITIES: dict[str, Similarity] = {
-    "spearman": lambda left, right: spearman(vector(left), vector(right)),
-    "pearson": lambda left, right: pearson(vector(left), vector(right)),
-    "cosine": _cosine,
-    "ssim": _ssim,
+    "spearman": Similarity(lambda tree: mean_ranks(vector(tree)), pearson),
+    "pearson": Similarity(vector, pearson),
+    "cosine": Similarity(_direction, jnp.vdot),
+    "ssim": Similarity(_picture, _ssim),
 }

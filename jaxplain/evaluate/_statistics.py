@@ -53,7 +53,7 @@ class Comparison:
 
     Args:
         difference: a `Summary` of the first minus the second.
-        p: p-value of the two-sided test that the differences are as often negative as positive,
+        p: p-value of the two-sided test that the differences lie symmetrically around zero,
             between 0 and 1, like one value.
 
     Example:
@@ -109,9 +109,9 @@ def summarize(
         (True, True, 2.9)
 
     Notes:
-        Of fewer than about 20 examples the interval is too short. It speaks of other examples, not
-        of other keys of a random metric. Ends of curves are intervals for each place on its own,
-        not for the curve as a whole.
+        Of fewer than about 20 examples the interval is too short, of a skewed metric of fewer than
+        about 50. It speaks of other examples, not of other keys of a random metric. Ends of curves
+        are intervals for each place on its own, not for the curve as a whole.
 
     References:
         Efron 1987, Better bootstrap confidence intervals, Journal of the American Statistical

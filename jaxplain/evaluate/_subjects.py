@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
@@ -15,11 +16,16 @@ from .._tree import describe, same_tree
 from .._types import Argnums, Attribution, Model, PyTree
 from ..perturb._features import Partition
 from ..perturb._game import Game
+from ._curves import Curve
+from ._norms import unless_nan
 
 Attributions: TypeAlias = Attribution | Mapping[str, Attribution]
 Measure: TypeAlias = Callable[["Subject", Any], PyTree]
 Explain: TypeAlias = Callable[[PyTree], PyTree]
 MeasureOfMethod: TypeAlias = Callable[[Score, Explain, PyTree, Any], PyTree]
+
+METHODS = 2**31 - 1
+"""What is folded into a key for the methods: no sample has that number."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +92,8 @@ class Call:
                 relevances.append(relevance_of(explain(*args, **given, **kwargs), game, explain))
 
             def of_relevance(relevance: jax.Array) -> PyTree:
-                return measure(Subject(game, relevance, brought), own)
+                found = measure(Subject(game, relevance, brought), own)
+                return _unless_nan(found, relevance)
 
             # What does not depend on the relevance is not mapped over: it is computed once.
             results = jax.vmap(of_relevance)(jnp.stack(relevances))
@@ -128,16 +135,32 @@ def methods_of(attribution: Attributions, name: str) -> dict[str, Attribution]:
     """The attributions by name; a lone one has none."""
     methods = dict(attribution) if isinstance(attribution, Mapping) else {"": attribution}
     if not methods or not all(map(callable, methods.values())):
+        wrong = [given for given in methods.values() if not callable(given)]
+        arrays = any(hasattr(given, "shape") for given in wrong)
+        what = describe(attribution, "attribution") if arrays else repr(attribution)
+        hint = " Not what it returned: the metric calls it." if arrays else ""
         raise TypeError(
-            f"{name} got {attribution!r}: give an attribution, a function with the arguments of "
-            "the model, or a dictionary of several."
+            f"{name} got {what}: give an attribution, a function with the arguments of the model, "
+            f"or a dictionary of several.{hint}"
         )
     return methods
 
 
 def _key_of(explain: Attribution, key: Any, number: int) -> dict[str, Any]:
     """The keyword arguments that hand a random attribution a key of its own."""
-    return {} if key is None else split_for(explain, jax.random.fold_in(key, number))[1]
+    # Samples fold in their numbers: a method with one of those would see their noise.
+    return {} if key is None else split_for(explain, _folded(key, METHODS, number))[1]
+
+
+def _folded(key: jax.Array, *numbers: int) -> jax.Array:
+    return functools.reduce(jax.random.fold_in, numbers, key)
+
+
+def _unless_nan(found: PyTree, relevance: jax.Array) -> PyTree:
+    """What was found, or NaN for a relevance of NaN, which would be put in some order."""
+    if isinstance(found, Curve):
+        return dataclasses.replace(found, scores=unless_nan(found.scores, relevance))
+    return jax.tree.map(lambda part: unless_nan(part, relevance), found)
 
 
 def _named_as(attribution: Attributions, results: list[Any]) -> Any:
@@ -153,7 +176,10 @@ def _unstacked(results: PyTree, count: int) -> list[Any]:
 
 def _brought(option: str, kwargs: dict[str, Any], name: str) -> Any:
     if kwargs.get(option) is None:
-        raise TypeError(f"{name} needs {option}= with the call.")
+        raise TypeError(
+            f"{name} needs {option}= with the call; in a benchmark, data={{{name!r}: "
+            f"{{{option!r}: ...}}}} with one for each example."
+        )
     return kwargs.pop(option)
 
 
@@ -183,6 +209,11 @@ def relevance_of(found: PyTree, game: Game, explain: Attribution) -> jax.Array:
             f"{name_of(explain)} gave {describe(found, 'attribution')} for an input "
             f"{describe(game.x)}: an attribution is a pytree like the input."
         )
+    if any(jnp.iscomplexobj(part) for part in jax.tree.leaves(found)):
+        raise TypeError(
+            f"{name_of(explain)} gave {describe(found, 'attribution')}, but relevance is real: "
+            "take the real part or the absolute value."
+        )
     fitted = jax.tree.map(fitting, found, game.x, game.features.labels)
     return game.features.sums(fitted)
 
@@ -192,5 +223,7 @@ def _own_key(key: Any, waits: bool, name: str) -> jax.Array | None:
     if waits:
         return checked_key(key, name)
     if key is not None:
-        raise TypeError(f"{name} of these attributions is not random and takes no key.")
+        raise TypeError(
+            f"{name} of these attributions is not random and takes no key: leave key= out."
+        )
     return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any
 
 import jax
@@ -41,6 +42,10 @@ class Features:
 
         return jax.tree.map(mix, x, baseline, self.labels)
 
+    def of_elements(self, values: jax.Array) -> PyTree:
+        """The value of each element's feature, in a pytree of the shapes of the labels."""
+        return jax.tree.map(lambda label: _of_elements(values, label), self.labels)
+
     def spread(self, values: jax.Array, x: PyTree) -> PyTree:
         """A pytree like `x` in which each element has its feature's value."""
         values = jnp.where(self._known(), values, jnp.nan)
@@ -67,7 +72,8 @@ class Features:
             of_leaf(leaf, label)
             for leaf, label in zip(jax.tree.leaves(tree), jax.tree.leaves(self.labels), strict=True)
         ]
-        total: jax.Array = sum(parts[1:], start=parts[0])
+        dtype = functools.reduce(jnp.promote_types, (part.dtype for part in parts))
+        total: jax.Array = sum((part.astype(dtype) for part in parts), start=jnp.zeros((), dtype))
         return total
 
     def _known(self) -> Any:

@@ -5,6 +5,7 @@ needed, no global state changes, nothing is shown, and a figure is freed with it
 Arrays may be numpy or JAX, of any real dtype. matplotlib is imported by the first call, not before.
 """
 
+from ._animation import animate as animate
 from ._bars import bars as bars
 from ._beeswarm import beeswarm as beeswarm
 from ._curves import curves as curves

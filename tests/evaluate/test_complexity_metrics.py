@@ -150,8 +150,7 @@ def test_the_model_is_evaluated_no_more_than_needed() -> None:
 def test_dtype() -> None:
     single = measured()(jnp.asarray(X, jnp.float32), jnp.asarray(BASE, jnp.float32))
     for name, values in single.items():
-        kind = jnp.int32 if name in TAKE_CHUNKS else jnp.float32
-        assert {value.dtype for value in values.values()} == {jnp.dtype(kind)}, name
+        assert {value.dtype for value in values.values()} == {jnp.dtype(jnp.float32)}, name
 
 
 def test_derivatives() -> None:

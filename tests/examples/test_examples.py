@@ -183,7 +183,7 @@ def test_lrp(tmp_path: Path) -> None:
 def test_gamma(tmp_path: Path) -> None:
     """Both measures are tame at z⁺, and out of bounds at gradient times input."""
     found = run("gamma", tmp_path)
-    check_figures(found, "gamma.png", "gamma_curves.png")
+    check_figures(found, "gamma.png", "gamma_curves.png", "gamma_selection.png")
     row = r" +([\d.]+) +([\d.]+) +([\d.]+) +([\d.]+)  ([\d.]+)  ([\d.]+)  ([\d.]+)$"
     table = [numbers(found.text, rf"^{gamma}{row}") for gamma in ("0.00", "0.60", "0.90", "1.00")]
     sums, sizes, changes, *_, moved_by_four = zip(*table, strict=True)
