@@ -12,6 +12,8 @@ from . import penalties as penalties
 from . import rules as rules
 from . import transforms as transforms
 from ._black_box import black_box as black_box
+from ._chunks import Choice as Choice
+from ._chunks import chunks as chunks
 from ._cite import cite as cite
 from ._select import contrast as contrast
 from ._select import select as select
@@ -117,6 +119,8 @@ from .program._cut import replace as replace
 from .program._edit import edit as edit
 from .program._listing import Names as Names
 from .program._listing import names as names
+from .program._lower import lower as lower
+from .program._lower import lowering as lowering
 from .program._ops import Kind as Kind
 from .program._ops import register_op as register_op
 from .program._sites import Site as Site

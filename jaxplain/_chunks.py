@@ -31,6 +31,11 @@ class Choice(NamedTuple):
         evaluations: how many there are in all, for one example.
         size: how many run at once.
         bytes: the memory that one of them is estimated to need, for all examples of a batch.
+
+    Example:
+        >>> import jaxplain
+        >>> jaxplain.Choice(evaluations=50, size=5, bytes=2_000_000).size
+        5
     """
 
     evaluations: int
@@ -50,14 +55,17 @@ def chunks(fn: Callable[..., Any]) -> Callable[..., list[Choice]]:
 
     Returns:
         A function with the arguments of `fn` that returns a list with a `Choice` for each sum over
-        evaluations, inner ones after those around them.
+        evaluations; of nested ones the inner first.
+
+    Raises:
+        TypeError: what `fn` raises when it is called with such arguments.
 
     Example:
         >>> import jax, jax.numpy as jnp, jaxplain
         >>> f = lambda x: jnp.sum(jnp.tanh(x))
         >>> explain = jax.vmap(jaxplain.integrated_grad(f, steps=50))
         >>> jaxplain.chunks(explain)(jnp.ones((8, 100)))
-        [Choice(evaluations=50, size=50, bytes=12864)]
+        [Choice(evaluations=50, size=50, bytes=9600)]
 
     Notes:
         With `chunk="auto"` as many run at once as need about 12 MiB on a CPU, about the size of

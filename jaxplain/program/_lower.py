@@ -1,4 +1,4 @@
-"""An equal program that XLA runs faster inside a loop on a CPU.
+"""An equal program that XLA runs faster on a CPU.
 
 XLA:CPU has fast kernels for convolutions of one layout, pictures NHWC and kernels HWIO. Outside of
 loops it brings others into that layout itself; inside a loop it does not, and runs them in a naive
@@ -6,13 +6,17 @@ loop, several times slower. The derivative of a convolution has another layout (
 flipped, with inputs and outputs exchanged), so every gradient in a chunked sum is concerned.
 
 For depthwise convolutions XLA:CPU has no fast kernel in any layout: they become sums over the
-places of the window. Other grouped convolutions stay as they are.
+places of the window, and so does the derivative of max pooling. Other grouped convolutions stay as
+they are.
 """
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import dataclasses
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -26,14 +30,73 @@ from ._memory import peak_bytes
 from ._pooling import derivative_of_max, is_derivative_of_max
 from ._trace import Equation, Program, Traced, trace
 
+_enabled: contextvars.ContextVar[bool] = contextvars.ContextVar("lowering", default=True)
+
 
 def lower(fn: Callable[..., PyTree]) -> Callable[..., PyTree]:
-    """`fn` in the form that runs fast on a CPU."""
+    """An equal function that runs faster on a CPU: convolutional networks and their gradients.
 
-    def lowered(*args: PyTree) -> PyTree:
-        return lower_at(fn, *args)(*args)
+    Methods of this package do so by themselves; it is public because it makes the gradients of
+    anybody faster: `jaxplain.lower(jax.grad(loss))`.
+
+    Args:
+        fn: a function of arrays and pytrees of arrays; a gradient should be taken inside.
+
+    Returns:
+        A function with the same arguments, keyword arguments held constant, and the same results
+        up to rounding. It is traced, as by `jax.jit`, but not compiled.
+
+    Raises:
+        TypeError: when called, with positional arguments that are no arrays.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, jaxplain
+        >>> pool = lambda x: jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (2,), (2,), "VALID")
+        >>> gradient = jax.jit(jaxplain.lower(jax.grad(lambda x: jnp.sum(pool(x) ** 2))))
+        >>> gradient(jnp.array([1.0, 3.0, 2.0, 0.0]))
+        Array([0., 6., 4., 0.], dtype=float32)
+
+    Notes:
+        Depthwise convolutions and their derivatives become sums over the window, the derivative of
+        max pooling compares the places of each window (of equal values the first has it all, as in
+        XLA), and other convolutions take the layout that is fast inside loops. GPUs and TPUs get
+        the program as it was written: XLA chooses when it compiles for a platform. The bodies of
+        `scan`, `cond` and `remat` in `fn` stay as they are. See `lowering` to switch it off.
+    """
+
+    @functools.wraps(fn)
+    def lowered(*args: PyTree, **kwargs: Any) -> PyTree:
+        return lower_at(functools.partial(fn, **kwargs), *args)(*args)
 
     return lowered
+
+
+@contextlib.contextmanager
+def lowering(enabled: bool) -> Iterator[None]:
+    """Whether functions that are traced inside are lowered; they are by default.
+
+    Args:
+        enabled: False for programs as they were written, in methods of this package and in
+            `lower`.
+
+    Returns:
+        A context manager.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, jaxplain
+        >>> explain = jax.jit(jaxplain.saliency(lambda x: jnp.sum(x**2)))
+        >>> with jaxplain.lowering(False):
+        ...     explain(jnp.ones(2))  # traced and compiled here
+        Array([2., 2.], dtype=float32)
+
+    Notes:
+        What has been compiled before, or is in `jax.jit`'s cache, stays as it was traced.
+    """
+    token = _enabled.set(enabled)
+    try:
+        yield
+    finally:
+        _enabled.reset(token)
 
 
 def lower_at(fn: Callable[..., PyTree], *args: PyTree) -> Lowered:
@@ -70,7 +133,7 @@ class Lowered:
 
 def _run(equation: Equation, operands: Sequence[Any]) -> list[Any]:
     """The equation, on a CPU in the form that is fast there; the platform is chosen by XLA."""
-    fast = _fast_form(equation)
+    fast = _fast_form(equation) if _enabled.get() else None
     if fast is None:
         return equation.run(operands)
 

@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxplain.program._lower import lower
+import jaxplain
+from jaxplain import lower
 
 
 def array(*shape: int) -> jax.Array:
@@ -156,6 +157,23 @@ def test_the_platform_is_chosen_when_it_is_compiled_for(name: str) -> None:
     assert slow_operations("cuda")  # where it is fast
     assert slow_operations("tpu")
     assert not slow_operations("cpu")
+
+
+def test_it_can_be_switched_off() -> None:
+    explain = jaxplain.saliency(weighted(PROGRAMS["max pooling"][0]))
+    with jaxplain.lowering(False):
+        as_written = jax.jit(explain).lower(X).as_text()
+    fast = jax.jit(lambda x: explain(x)).lower(X).as_text()
+    assert "select_and_scatter" in as_written
+    assert "select_and_scatter" not in fast
+
+
+def test_keyword_arguments_and_names_stay() -> None:
+    def scaled(x: Any, *, by: Any) -> Any:
+        return pool(x, (2, 2), (2, 2)) * by
+
+    assert jaxplain.lower(scaled).__name__ == "scaled"
+    chex.assert_trees_all_close(jaxplain.lower(scaled)(X, by=2.0), scaled(X, by=2.0))
 
 
 def test_depthwise_convolutions_are_gone_and_have_derivatives_in_both_modes() -> None:
