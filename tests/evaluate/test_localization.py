@@ -209,6 +209,11 @@ def test_focus_of_a_mosaic() -> None:
     positive = np.maximum(pictures, 0)
     expected = positive[1:3].sum() / positive.sum()
     np.testing.assert_allclose(jax.jit(focus(f, itself))(x, mask=mask), expected, rtol=1e-12)
+    # Channels are summed first, so that a map without channels is another way to say the same.
+    sums = np.maximum(pictures.sum(-1), 0)
+    for attribution in (itself, lambda x: jnp.sum(x, axis=-1)):
+        of_places = jax.jit(focus(f, attribution, along=(0, 1)))(x, mask=mask)
+        np.testing.assert_allclose(of_places, sums[1:3].sum() / sums.sum(), rtol=1e-12)
     assert mosaic(pictures[..., 0], [True, False, False, False])[0].shape == (4, 6)
 
 
