@@ -10,7 +10,7 @@ from captum.attr import IntegratedGradients
 
 import jaxplain
 
-from ._contest import COLUMNS, HOW_TO_READ, TOLERANCE, Size, contest, sizes
+from ._contest import COLUMNS, HOW_TO_READ, TOLERANCE, Size, contest, own_sizes, sizes
 from ._harness import Effort, Run, check_agreement
 from ._models import MODELS, Model, model
 from ._report import Row, Topic
@@ -41,7 +41,7 @@ def captum(m: Model, size: Size) -> Run:
 def measure(name: str, effort: Effort) -> Iterator[Row]:
     """Both at their best."""
     m = model(name)
-    ours = {size: explain(name, size) for size in sizes(effort)}
+    ours = {size: explain(name, size) for size in own_sizes(effort)}
     theirs = {size: captum(m, size) for size in sizes(effort)}
 
     def difference(size: Size, peer_size: Size) -> float:

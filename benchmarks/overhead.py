@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import jax
 import jax.numpy as jnp
 
+import jaxplain
+
 from ._contest import SIZES, Size, size_name, sizes
 from ._harness import Effort, Run, take_turns
 from ._models import MODELS, model
@@ -19,7 +21,8 @@ def gradients(name: str, size: Size) -> Run:
     m = model(name)
     size = size or STEPS
     x, k = (jnp.repeat(array, size, axis=0) for array in (m.x, m.labels))
-    gradient = jax.jit(jax.vmap(jax.grad(m.score))).lower(x, k).compile()
+    of_one = jaxplain.lower(jax.grad(m.score))
+    gradient = jax.jit(jax.vmap(of_one)).lower(x, k).compile()
 
     def run() -> None:
         for _ in range(STEPS // size):
@@ -44,7 +47,8 @@ TOPIC = Topic(
     title="Integrated gradients against nothing but its gradients",
     about=(
         "For each chunk c, the time of the compiled `integrated_grad` with 50 steps divided by the "
-        "time of 50 / c calls of one compiled gradient on a batch c times as large. "
+        "time of 50 / c calls of one compiled gradient, `jaxplain.lower(jax.grad(f))`, on a batch c "
+        "times as large. "
         "1 is the ideal: the path, the sum and the loop cost nothing. Below 1, the loop inside the "
         "compiled program is cheaper than calling it from Python; above 1, XLA compiles the same "
         "gradient to slower code inside its loop."

@@ -11,7 +11,7 @@ from captum.attr import NoiseTunnel, Saliency
 
 import jaxplain
 
-from ._contest import COLUMNS, HOW_TO_READ, TOLERANCE, Size, contest, sizes
+from ._contest import COLUMNS, HOW_TO_READ, TOLERANCE, Size, contest, own_sizes, sizes
 from ._harness import Effort, check_agreement
 from ._models import MODELS, Model, model
 from ._report import Row, Topic
@@ -52,7 +52,7 @@ def captum(m: Model, size: Size) -> Callable[[float], Any]:
 def measure(name: str, effort: Effort) -> Iterator[Row]:
     """Both at their best."""
     m = model(name)
-    ours = {size: smoothed(m, size).lower(*arguments(m)).compile() for size in sizes(effort)}
+    ours = {size: smoothed(m, size).lower(*arguments(m)).compile() for size in own_sizes(effort)}
     theirs = {size: captum(m, size) for size in sizes(effort)}
 
     def difference(size: Size, peer_size: Size) -> float:
