@@ -47,8 +47,8 @@ TOPIC = Topic(
     title="Integrated gradients against nothing but its gradients",
     about=(
         "For each chunk c, the time of the compiled `integrated_grad` with 50 steps divided by the "
-        "time of 50 / c calls of one compiled gradient, `jaxplain.lower(jax.grad(f))`, on a batch c "
-        "times as large. "
+        "time of 50 / c calls of one compiled gradient, `jaxplain.lower(jax.grad(f))`, on a batch "
+        "c times as large. "
         "1 is the ideal: the path, the sum and the loop cost nothing. Below 1, the loop inside the "
         "compiled program is cheaper than calling it from Python; above 1, XLA compiles the same "
         "gradient to slower code inside its loop."
