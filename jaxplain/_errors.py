@@ -35,7 +35,7 @@ def check_count(option: str, value: Any, *, least: int = 1, hint: str = "") -> N
 def check_chunk(chunk: Any) -> None:
     """Raise unless `chunk` is "auto", None or a positive integer."""
     if chunk is not None and not (isinstance(chunk, str) and chunk == "auto"):
-        hint = "chunk='auto' takes as many as are fast, chunk=None everything at once."
+        hint = "Leave chunk out for as many as run fast; chunk=None is everything at once."
         check_count("chunk", chunk, hint=hint)
 
 

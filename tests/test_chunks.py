@@ -98,7 +98,7 @@ def test_nested_sums_have_a_choice_each_and_given_chunks_are_kept() -> None:
 
 @pytest.mark.parametrize("chunk", ["all", 0, 2.5, True])
 def test_other_chunks_are_refused(chunk: Any) -> None:
-    with pytest.raises(ValueError, match="chunk='auto' takes as many as are fast"):
+    with pytest.raises(ValueError, match="Leave chunk out for as many as run fast"):
         jaxplain.integrated_grad(wide, chunk=chunk)
 
 

@@ -264,7 +264,7 @@ MISTAKES: list[Mistake] = [
         "chunk of nothing",
         lambda: path(f, chunk=0),
         ValueError,
-        "chunk=0 .* at least 1. Leave chunk=None",
+        "chunk=0 .* at least 1. Leave chunk out",
     ),
     (
         "negative sigma",
