@@ -27,6 +27,7 @@ from . import (
     overhead,
     per_call,
     relevance,
+    scaling,
     shapley,
     smooth,
 )
@@ -49,6 +50,7 @@ TOPICS: tuple[Topic, ...] = tuple(
         per_call,
         adaptive,
         memory,
+        scaling,
         occlusion,
         shapley,
         maximize,
